@@ -240,3 +240,24 @@ class ScoringProtocol(Protocol):
     def aggregate(self, items: Sequence[ScoredItem]) -> dict[str, float]:
         """Return the metrics in percent, the headline first."""
         ...
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What a training recipe gets from ``bench train``.
+
+    Attributes:
+        method: Registered name of the method to train, e.g. ``"refsam_tiny"``.
+        recipe: Registered name of the recipe.
+        options: ``--set KEY=VALUE`` pairs as strings.
+        out: Folder for checkpoint, log, curve and weights.
+        resume: Go on from the checkpoint in ``out``.
+        device: torch device string.
+    """
+
+    method: str
+    recipe: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    out: str = "trainings"
+    resume: bool = False
+    device: str = "cpu"

@@ -1,0 +1,69 @@
+"""Endless training samples: sample ``index`` of a seed is always the same, whatever was drawn before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refseg.datasets.refshapes.facts import look_at
+from refseg.datasets.refshapes.grammar import Sentence, sentences
+from refseg.datasets.refshapes.random import Stream
+from refseg.datasets.refshapes.render import render
+from refseg.datasets.refshapes.scene import FRAMES, make_scene
+
+VERSION = 1
+SPLIT_CODES = {"train": 0, "dev": 1, "val": 2, "test": 3, "no_target": 4}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training sample.
+
+    Attributes:
+        frames: (T, H, W, 3) uint8 RGB; T = 1 for an image.
+        labels: (T, H, W) uint8 object ids.
+        sentences: Sentences about it, their referents among the labels.
+    """
+
+    frames: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    sentences: tuple[Sentence, ...]
+
+
+def image_sample(seed: int, index: int, count: int, *, no_target: int = 0) -> Sample:
+    """Draw one frame of scene ``index`` with up to ``count`` single-image sentences."""
+    key = (VERSION, SPLIT_CODES["train"], seed, index)
+    scene, rng = make_scene(*key), Stream(*key, 5)
+    t = rng.integer(0, FRAMES - 1)
+    frame, labels = render(scene, t)
+    said = sentences(look_at(scene, [t]), rng, count, image=True, no_target=no_target) if count else []
+    return Sample(frame[None], labels[None], tuple(said))
+
+
+def clip_sample(seed: int, index: int, count: int, times: Sequence[int] | None, *, no_target: int = 0) -> Sample:
+    """Draw frames of scene ``index`` with up to ``count`` sentences about the whole video.
+
+    Args:
+        seed: The training's seed.
+        index: Number of the sample.
+        count: Sentences.
+        times: Frames to draw, ascending; None: three frames {t - U[1,3], t, t + U[1,3]}, clamped and sorted
+            (RefSAM's clips), drawn again unless all but no-target referents show in at least one of them.
+        no_target: Weight of no-target sentences; the other types' weights sum to 100.
+    """
+    key = (VERSION, SPLIT_CODES["train"], seed, index)
+    scene, rng = make_scene(*key), Stream(*key, 5)
+    facts = look_at(scene, range(FRAMES))
+    said = sentences(facts, rng, count, no_target=no_target)
+    if times is None:
+        times = _clip(rng)
+    drawn = [render(scene, t) for t in times]
+    return Sample(np.stack([f for f, _ in drawn]), np.stack([m for _, m in drawn]), tuple(said))
+
+
+def _clip(rng: Stream) -> list[int]:
+    t = rng.integer(0, FRAMES - 1)
+    return sorted({max(0, t - rng.integer(1, 3)), t, min(FRAMES - 1, t + rng.integer(1, 3))})

@@ -1,0 +1,69 @@
+"""SAM's image transform and its inverse for masks, without torchvision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+
+from refseg.methods.sam.build import PIXEL_MEAN, PIXEL_STD
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How an image of ``original`` (H, W) lies in the padded square: its top left ``resized`` (h, w) part."""
+
+    original: tuple[int, int]
+    resized: tuple[int, int]
+    image_size: int
+
+
+def fit(size: tuple[int, int], image_size: int) -> Geometry:
+    """Return the geometry of SAM's transform: the longest side becomes ``image_size``, halves round up."""
+    scale = image_size / max(size)
+    return Geometry(size, (int(size[0] * scale + 0.5), int(size[1] * scale + 0.5)), image_size)
+
+
+def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize (H, W, 3) uint8 by PIL's antialiased bilinear filter, as segment_anything's ResizeLongestSide does."""
+    if image.shape[:2] == size:
+        return image
+    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+
+
+def normalise_and_pad(images: torch.Tensor, image_size: int) -> torch.Tensor:
+    """Normalise by SAM's mean and standard deviation, then pad with zeros at the right and bottom.
+
+    Args:
+        images: (B, 3, h, w), values 0..255.
+        image_size: Side of the square.
+
+    Returns:
+        (B, 3, image_size, image_size) float32.
+    """
+    mean = torch.tensor(PIXEL_MEAN, device=images.device).view(1, 3, 1, 1)
+    std = torch.tensor(PIXEL_STD, device=images.device).view(1, 3, 1, 1)
+    h, w = images.shape[-2:]
+    return F.pad((images.float() - mean) / std, (0, image_size - w, 0, image_size - h))
+
+
+def preprocess(image: NDArray[np.uint8], image_size: int) -> tuple[torch.Tensor, Geometry]:
+    """Return the network's input (1, 3, S, S) for an (H, W, 3) RGB image, and its geometry."""
+    geometry = fit((image.shape[0], image.shape[1]), image_size)
+    resized = resize_image(image, geometry.resized)
+    tensor = torch.from_numpy(np.array(resized)).permute(2, 0, 1)[None]
+    return normalise_and_pad(tensor, image_size), geometry
+
+
+def upsample_logits(low_res_logits: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """Return (N, C, H, W) logits at the original size from (N, C, s, s), as SAM's ``postprocess_masks``."""
+    side = geometry.image_size
+    logits = F.interpolate(low_res_logits, (side, side), mode="bilinear", align_corners=False)
+    logits = logits[..., : geometry.resized[0], : geometry.resized[1]]
+    if geometry.resized == geometry.original:
+        return logits
+    return F.interpolate(logits, geometry.original, mode="bilinear", align_corners=False)

@@ -1,0 +1,68 @@
+"""Reading and writing weights; nothing that can run code is ever loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from refseg.bench.errors import InputError
+
+
+def save_safetensors(state: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
+    """Write tensors and text facts about them to a .safetensors file, atomically."""
+    from safetensors.torch import save_file
+
+    part = path.with_suffix(".part")
+    save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, str(part), dict(metadata))
+    os.replace(part, path)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a .safetensors file or of a .pth checkpoint (plain tensors only).
+
+    Raises:
+        InputError: The file is missing, damaged, or holds anything but tensors.
+    """
+    if not path.is_file():
+        raise InputError(f"The weights {path} do not exist; give the file's path.")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(str(path))
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"The weights {path} cannot be read as tensors ({reason}); fetch the file again.") from None
+    if isinstance(state, dict) and isinstance(state.get("model"), dict):
+        state = state["model"]
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise InputError(f"The weights {path} hold something other than a table of tensors; give a state dict.")
+    return state
+
+
+def load_into(module: torch.nn.Module, state: Mapping[str, Tensor], path: Path, *, strict: bool = True) -> None:
+    """Copy tensors into a module.
+
+    Raises:
+        InputError: Names or shapes do not fit; the first of each is named.
+    """
+    own = module.state_dict()
+    missing = [k for k in own if k not in state] if strict else []
+    unknown = [k for k in state if k not in own]
+    shapes = [k for k in state if k in own and own[k].shape != state[k].shape]
+    if missing or unknown or shapes:
+        facts = []
+        if missing:
+            facts.append(f"{len(missing)} tensors are missing, first {missing[0]}")
+        if unknown:
+            facts.append(f"{len(unknown)} are not the model's, first {unknown[0]}")
+        if shapes:
+            k = shapes[0]
+            facts.append(f"{k} is {tuple(state[k].shape)} and should be {tuple(own[k].shape)}")
+        raise InputError(f"The weights {path} do not fit this model: {'; '.join(facts)}. Give the matching file.")
+    module.load_state_dict(state, strict=strict)
