@@ -1,0 +1,1 @@
+"""SAM: the parts that methods share, and the tiny SAM's training."""

@@ -75,9 +75,9 @@ SAM_CONFIGS = {
 """ViT-B, L and H as in segment_anything's ``build_sam.py``; ``tiny`` is ours."""
 
 
-def build_image_encoder(config: SamConfig, encoder: type[ImageEncoderViT] = ImageEncoderViT) -> ImageEncoderViT:
-    """Build the image encoder, of segment_anything's class or of a subclass with the same constructor."""
-    return encoder(
+def build_image_encoder(config: SamConfig) -> ImageEncoderViT:
+    """Build the image encoder."""
+    return ImageEncoderViT(
         img_size=config.image_size,
         patch_size=config.patch_size,
         embed_dim=config.embed_dim,
@@ -103,9 +103,9 @@ def build_prompt_encoder(config: SamConfig) -> PromptEncoder:
     )
 
 
-def build_mask_decoder(config: SamConfig, decoder: type[MaskDecoder] = MaskDecoder) -> MaskDecoder:
-    """Build the mask decoder, of segment_anything's class or of a subclass with the same constructor."""
-    return decoder(
+def build_mask_decoder(config: SamConfig) -> MaskDecoder:
+    """Build the mask decoder."""
+    return MaskDecoder(
         num_multimask_outputs=3,
         transformer=TwoWayTransformer(
             depth=2,

@@ -1,8 +1,8 @@
 """SAM's mask decoder over many (image, prompt) pairs at once, with padding in the prompts.
 
-segment_anything's own ``forward`` takes one image and prompts of one length. Here every row has its own image
-embedding and a mask of its real tokens, so that sentences of different lengths share a batch and none feels the
-padding of another. The modules and weights are segment_anything's.
+segment_anything's own ``forward`` takes one image and prompts of one length. Here every row has its own
+image embedding and a mask of its real tokens, so that sentences of different lengths share a batch and none
+feels the padding of another. The modules and weights are segment_anything's.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from refseg.methods.sam.compat import MaskDecoder
+from refseg.methods.sam.compat import Attention, MaskDecoder, TwoWayTransformer
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class DecoderOutput:
     tokens: Tensor
 
 
-def attend(attention: nn.Module, q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None = None) -> Tensor:
+def attend(attention: Attention, q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None = None) -> Tensor:
     """Apply a ``segment_anything`` decoder attention, leaving masked keys out.
 
     Args:
@@ -57,7 +57,7 @@ def attend(attention: nn.Module, q: Tensor, k: Tensor, v: Tensor, key_mask: Tens
 
 
 def two_way(
-    transformer: nn.Module, image: Tensor, image_pe: Tensor, tokens: Tensor, token_mask: Tensor | None
+    transformer: TwoWayTransformer, image: Tensor, image_pe: Tensor, tokens: Tensor, token_mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Run SAM's two-way transformer.
 
@@ -125,6 +125,6 @@ def decode(
     count = decoder.num_mask_tokens
     mask_tokens = out[:, 1 : 1 + count]
     upscaled = decoder.output_upscaling(image.transpose(1, 2).reshape(n, channels, height, width))
-    kernels = torch.stack([mlp(mask_tokens[:, i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps)], 1)
-    logits = (kernels @ upscaled.flatten(2)).view(n, count, *upscaled.shape[-2:])
+    kernels = [mlp(mask_tokens[:, i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps)]
+    logits = (torch.stack(kernels, dim=1) @ upscaled.flatten(2)).view(n, count, *upscaled.shape[-2:])
     return DecoderOutput(logits, decoder.iou_prediction_head(out[:, 0]), out[:, : 1 + count])

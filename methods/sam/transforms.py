@@ -29,7 +29,7 @@ def fit(size: tuple[int, int], image_size: int) -> Geometry:
 
 
 def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize (H, W, 3) uint8 by PIL's antialiased bilinear filter, as segment_anything's ResizeLongestSide does."""
+    """Resize (H, W, 3) uint8 by PIL's antialiased bilinear filter, as segment_anything's transform does."""
     if image.shape[:2] == size:
         return image
     return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
@@ -53,10 +53,17 @@ def normalise_and_pad(images: torch.Tensor, image_size: int) -> torch.Tensor:
 
 def preprocess(image: NDArray[np.uint8], image_size: int) -> tuple[torch.Tensor, Geometry]:
     """Return the network's input (1, 3, S, S) for an (H, W, 3) RGB image, and its geometry."""
-    geometry = fit((image.shape[0], image.shape[1]), image_size)
-    resized = resize_image(image, geometry.resized)
-    tensor = torch.from_numpy(np.array(resized)).permute(2, 0, 1)[None]
-    return normalise_and_pad(tensor, image_size), geometry
+    return preprocess_batch(image[None], image_size)
+
+
+def preprocess_batch(
+    images: NDArray[np.uint8] | torch.Tensor, image_size: int
+) -> tuple[torch.Tensor, Geometry]:
+    """Return the input (B, 3, S, S) for (B, H, W, 3) uint8 RGB images of one size, and their geometry."""
+    array = images.cpu().numpy() if isinstance(images, torch.Tensor) else images
+    geometry = fit((array.shape[1], array.shape[2]), image_size)
+    resized = np.stack([resize_image(image, geometry.resized) for image in array])
+    return normalise_and_pad(torch.from_numpy(resized).permute(0, 3, 1, 2), image_size), geometry
 
 
 def upsample_logits(low_res_logits: torch.Tensor, geometry: Geometry) -> torch.Tensor:

@@ -37,15 +37,21 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"The weights {path} cannot be read as tensors ({reason}); fetch the file again.") from None
+        raise InputError(
+            f"The weights {path} cannot be read as tensors ({reason}); fetch the file again."
+        ) from None
     if isinstance(state, dict) and isinstance(state.get("model"), dict):
         state = state["model"]
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise InputError(f"The weights {path} hold something other than a table of tensors; give a state dict.")
+        raise InputError(
+            f"The weights {path} hold something other than a table of tensors; give a state dict."
+        )
     return state
 
 
-def load_into(module: torch.nn.Module, state: Mapping[str, Tensor], path: Path, *, strict: bool = True) -> None:
+def load_into(
+    module: torch.nn.Module, state: Mapping[str, Tensor], path: Path, *, strict: bool = True
+) -> None:
     """Copy tensors into a module.
 
     Raises:
@@ -64,5 +70,17 @@ def load_into(module: torch.nn.Module, state: Mapping[str, Tensor], path: Path, 
         if shapes:
             k = shapes[0]
             facts.append(f"{k} is {tuple(state[k].shape)} and should be {tuple(own[k].shape)}")
-        raise InputError(f"The weights {path} do not fit this model: {'; '.join(facts)}. Give the matching file.")
+        raise InputError(
+            f"The weights {path} do not fit this model: {'; '.join(facts)}. Give the matching file."
+        )
     module.load_state_dict(state, strict=strict)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the text facts of a .safetensors file; empty for other files."""
+    if path.suffix != ".safetensors":
+        return {}
+    from safetensors import safe_open
+
+    with safe_open(str(path), framework="pt") as file:
+        return dict(file.metadata() or {})

@@ -1,0 +1,1 @@
+"""RefSAM: Adapting Segment Anything to referring video object segmentation (`paper` section III)."""

@@ -1,0 +1,89 @@
+"""RefSAM's options and its named variants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from refseg.bench.errors import unknown_name
+from refseg.methods.sam.build import SAM_CONFIGS, SamConfig
+
+Activation = Literal["relu", "gelu"]
+DenseMode = Literal["none", "da", "hda"]
+TrackToken = Literal["none", "iou", "all_masks", "main_mask"]
+
+TEXT_WIDTHS = {
+    "t5-small": 512,
+    "t5-base": 768,
+    "t5-large": 1024,
+    "t5-3b": 1024,
+    "roberta-base": 768,
+    "roberta-large": 1024,
+    "clip-large": 768,
+    "tiny": 128,
+}
+"""Width C_e of each text encoder's last hidden state."""
+
+
+@dataclass(frozen=True)
+class RefSamConfig:
+    """What can be chosen in RefSAM; the defaults are the paper's model (sections III and IV-C).
+
+    Attributes:
+        sam: The numbers of its SAM.
+        text: Text encoder, a key of :data:`TEXT_WIDTHS`.
+        use_adapter: Adapters in the latter half of the image encoder's blocks.
+        adapter_ratio: An adapter's hidden width is the block's width divided by it.
+        adapter_activation: ReLU as in the paper, or GELU as in the released code.
+        mlp_layers: Hidden layers of the cross-modal MLP (Figure 5); 1 is the paper's, 0 one linear layer.
+        mlp_hidden_dim: Its hidden width; None: C_e / 2.
+        sparse: Give the words to the mask decoder as sparse prompts.
+        dense: No dense attention, on the image embedding alone, or also on the intermediate maps (Table III).
+        normalize: L2-normalise words, sentence and the maps that dense attention sees.
+        normalize_embedding: Also normalise the image embedding that the decoder gets, as released.
+        itm_token: Output token that becomes the track token (Table IV); none: no tracking.
+        itm_residual: Skip connection in the ITM (Table IV).
+        mask_selection: Output the mask of the highest predicted IoU, or always mask 0.
+        mask_candidates: Choose among all four masks, or among SAM's three multimask ones.
+        text_attention_mask: Mask padded tokens; off, they count as words, as in the released code.
+        freeze_text: Keep the text encoder frozen.
+    """
+
+    sam: SamConfig = SAM_CONFIGS["vit_h"]
+    text: str = "t5-3b"
+    use_adapter: bool = True
+    adapter_ratio: int = 4
+    adapter_activation: Activation = "relu"
+    mlp_layers: int = 1
+    mlp_hidden_dim: int | None = None
+    sparse: bool = True
+    dense: DenseMode = "hda"
+    normalize: bool = True
+    normalize_embedding: bool = False
+    itm_token: TrackToken = "main_mask"
+    itm_residual: bool = True
+    mask_selection: Literal["best_iou", "first"] = "best_iou"
+    mask_candidates: Literal["all", "multimask"] = "all"
+    text_attention_mask: bool = True
+    freeze_text: bool = True
+
+    @property
+    def text_width(self) -> int:
+        """Width C_e of the text encoder."""
+        if self.text not in TEXT_WIDTHS:
+            raise unknown_name("text encoder", self.text, TEXT_WIDTHS)
+        return TEXT_WIDTHS[self.text]
+
+
+CONFIGS = {
+    "refsam_tiny": RefSamConfig(
+        sam=SAM_CONFIGS["tiny"],
+        text="tiny",
+        mlp_hidden_dim=128,
+        freeze_text=False,
+    ),
+    "refsam_vit_b": RefSamConfig(sam=SAM_CONFIGS["vit_b"]),
+    "refsam_vit_l": RefSamConfig(sam=SAM_CONFIGS["vit_l"]),
+    "refsam_vit_h": RefSamConfig(sam=SAM_CONFIGS["vit_h"]),
+}
+"""Named variants; ``refsam_vit_h`` is the paper's headline. The tiny text encoder is learnt with the rest."""

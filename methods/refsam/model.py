@@ -1,0 +1,276 @@
+"""RefSAM (paper III): SAM that segments what a sentence refers to, in a video, frame by frame."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from refseg.bench.errors import InputError
+from refseg.methods.refsam.attention import HierarchicalDenseAttention
+from refseg.methods.refsam.config import RefSamConfig
+from refseg.methods.refsam.encoder import BlockAdapters, encode, tapped_blocks
+from refseg.methods.refsam.text import TextEncoder, TextOutput
+from refseg.methods.refsam.tracking import ImplicitTracking
+from refseg.methods.sam.build import build_sam
+from refseg.methods.sam.compat import Sam
+from refseg.methods.sam.decode import DecoderOutput, decode
+
+
+@dataclass(frozen=True)
+class EncoderOutput:
+    """What the image encoder says about B frames.
+
+    Attributes:
+        embedding: (B, C, h, w) after the neck.
+        intermediates: Outputs of the global-attention blocks except the last, (B, dim, h, w) each.
+    """
+
+    embedding: Tensor
+    intermediates: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """B frames, encoded once for all expressions.
+
+    Attributes:
+        embedding: (B, C, h, w) image embeddings for the mask decoder.
+        maps: What dense attention attends from, (B, C, h, w) each; empty without dense attention.
+    """
+
+    embedding: Tensor
+    maps: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class TextFeatures:
+    """K expressions in the image embedding's space.
+
+    Attributes:
+        words: (K, L, C).
+        mask: (K, L) bool, False at padding.
+        sentence: (K, C).
+    """
+
+    words: Tensor
+    mask: Tensor
+    sentence: Tensor
+
+    def rows(self, index: Tensor) -> TextFeatures:
+        """Return the expressions at ``index``, in that order and as often as they are named."""
+        return TextFeatures(self.words[index], self.mask[index], self.sentence[index])
+
+
+class CrossModalMlp(nn.Sequential):
+    """Linear(C_e, hidden), ReLU, [Linear(hidden, hidden), ReLU] ..., Linear(hidden, C) (paper III-D)."""
+
+    def __init__(self, text_dim: int, dim: int, *, hidden_dim: int, hidden_layers: int = 1) -> None:
+        widths = [text_dim, *[hidden_dim] * hidden_layers]
+        layers: list[nn.Module] = []
+        for before, after in itertools.pairwise(widths):
+            layers += [nn.Linear(before, after), nn.ReLU()]
+        super().__init__(*layers, nn.Linear(widths[-1], dim))
+
+
+class RefSam(nn.Module):
+    """RefSAM from its parts; :func:`build_refsam` puts them together.
+
+    A row is a pair of a frame and an expression. A frame is encoded once, however many rows are about it, and
+    rows of different lengths share a batch without feeling each other's padding.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: RefSamConfig,
+        sam: Sam,
+        adapters: nn.ModuleDict,
+        cross_modal_mlp: CrossModalMlp,
+        hda: HierarchicalDenseAttention | None,
+        itm: ImplicitTracking | None,
+        text_encoder: TextEncoder | None,
+    ) -> None:
+        """Create it.
+
+        Args:
+            config: What it is; the parts must be made for it.
+            sam: segment_anything's model, with the names of its checkpoints.
+            adapters: Block number as text -> its two adapters.
+            cross_modal_mlp: From the text encoder's width to the image embedding's.
+            hda: Dense attention, hierarchical or not; None: SAM's "no mask" embedding is the dense prompt.
+            itm: Tracking module, or None.
+            text_encoder: None where sentences come encoded.
+        """
+        super().__init__()
+        self.config = config
+        self.sam = sam
+        self.adapters = adapters
+        self.cross_modal_mlp = cross_modal_mlp
+        self.hda = hda
+        self.itm = itm
+        self.text_encoder = text_encoder
+
+    def learnable_modules(self) -> dict[str, nn.Module]:
+        """Return everything that is trained, by part; parts that the configuration leaves out are missing.
+
+        Parts: ``mask_decoder``, ``cross_modal_mlp``, ``hda`` (the convolutions of dense attention),
+        ``reductions``, ``itm``, ``adapters`` and, unless it is frozen, ``text``.
+        """
+        parts: dict[str, nn.Module | None] = {
+            "mask_decoder": self.sam.mask_decoder,
+            "cross_modal_mlp": self.cross_modal_mlp,
+            "hda": None if self.hda is None else self.hda.attentions,
+            "reductions": None if self.hda is None else self.hda.reductions,
+            "itm": self.itm,
+            "adapters": self.adapters,
+            "text": None if self.config.freeze_text else self.text_encoder,
+        }
+        return {k: m for k, m in parts.items() if m is not None and next(m.parameters(), None) is not None}
+
+    def train(self, mode: bool = True) -> RefSam:
+        """Set the mode; a frozen text encoder stays in evaluation mode (no dropout)."""
+        super().train(mode)
+        if self.text_encoder is not None and self.config.freeze_text:
+            self.text_encoder.eval()
+        return self
+
+    def encode_image(self, images: Tensor) -> ImageFeatures:
+        """Encode (B, 3, S, S) images, normalised and padded as SAM wants them."""
+        return self.project_image(self.encode_frames(images))
+
+    def encode_frames(self, images: Tensor) -> EncoderOutput:
+        """Run the image encoder alone on (B, 3, S, S); without adapters its output can be kept."""
+        taps = tapped_blocks(self.config.sam.global_attn_indexes)
+        embedding, maps = encode(self.sam.image_encoder, self.adapters, taps, images)
+        return EncoderOutput(embedding, tuple(maps))
+
+    def project_image(self, raw: EncoderOutput) -> ImageFeatures:
+        """Apply the learnable reductions and the normalisation to the image encoder's output."""
+        maps = () if self.hda is None else self.hda.maps(raw.embedding, raw.intermediates)
+        embedding = F.normalize(raw.embedding, dim=1) if self.config.normalize_embedding else raw.embedding
+        return ImageFeatures(embedding, maps)
+
+    def text(self, texts: Sequence[str]) -> TextOutput:
+        """Run the text encoder; where it is frozen, its output can be kept.
+
+        Raises:
+            InputError: The model was built without a text encoder.
+        """
+        if self.text_encoder is None:
+            raise InputError("This RefSAM has no text encoder; build it with one to encode sentences.")
+        output = self.text_encoder(texts)
+        assert isinstance(output, TextOutput)
+        return output
+
+    def project_text(self, raw: TextOutput) -> TextFeatures:
+        """Apply the cross-modal MLP, the same for words and sentence, and the normalisation."""
+        words, sentence = self.cross_modal_mlp(raw.hidden), self.cross_modal_mlp(raw.sentence)
+        if self.config.normalize:
+            words, sentence = F.normalize(words, dim=-1), F.normalize(sentence, dim=-1)
+        return TextFeatures(words, raw.mask, sentence)
+
+    def encode_text(self, texts: Sequence[str]) -> TextFeatures:
+        """Encode K sentences."""
+        return self.project_text(self.text(texts))
+
+    def decode(
+        self,
+        image: ImageFeatures,
+        text: TextFeatures,
+        frame_index: Tensor,
+        track_tokens: Tensor | None = None,
+    ) -> DecoderOutput:
+        """Predict the masks of N rows (paper III-F and III-H).
+
+        Args:
+            image: B frames.
+            text: N expressions, one per row.
+            frame_index: (N,) int64, the frame of each row.
+            track_tokens: (N, T, C) from the rows' previous frames; None: this is their first.
+
+        Returns:
+            Logits (N, 4, 4h, 4w) of all mask tokens, predicted IoU (N, 4) and output tokens (N, 5, C).
+        """
+        words, mask = text.words, text.mask
+        if self.hda is not None:
+            bank = torch.cat([text.sentence[:, None], words], dim=1)
+            bank_mask = F.pad(mask, (1, 0), value=True)
+            dense = self.hda(image.maps, bank, bank_mask, frame_index)
+        else:
+            dense = self.sam.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1)
+        if not self.config.sparse:
+            words, mask = words[:, :0], mask[:, :0]
+        embeddings = image.embedding[frame_index]
+        position = self._position(embeddings)
+        return decode(self.sam.mask_decoder, embeddings, position, words, dense, mask, track_tokens)
+
+    def next_track_tokens(self, output: DecoderOutput) -> Tensor | None:
+        """Return the track tokens (N, T, C) for the rows' next frames, or None without the ITM."""
+        return None if self.itm is None else self.itm(output.tokens)
+
+    def select(self, output: DecoderOutput) -> tuple[Tensor, Tensor]:
+        """Choose one mask a row as ``mask_selection`` and ``mask_candidates`` say.
+
+        Returns:
+            Low-resolution logits (N, 4h, 4w) and predicted IoU (N,).
+        """
+        n = len(output.iou)
+        if self.config.mask_selection == "first":
+            best = output.iou.new_zeros(n, dtype=torch.long)
+        else:
+            start = 1 if self.config.mask_candidates == "multimask" else 0
+            best = output.iou[:, start:].argmax(dim=1) + start
+        rows = torch.arange(n, device=best.device)
+        return output.low_res_logits[rows, best], output.iou[rows, best]
+
+    def _position(self, like: Tensor) -> Tensor:
+        """Return SAM's positional encoding (1, C, h, w), computed in float32, in the type of ``like``."""
+        layer = self.sam.prompt_encoder.pe_layer
+        matrix = {"positional_encoding_gaussian_matrix": layer.positional_encoding_gaussian_matrix.float()}
+        encoding = torch.func.functional_call(layer, matrix, (self.sam.prompt_encoder.image_embedding_size,))
+        return encoding[None].to(like.dtype)  # type: ignore[no-any-return]
+
+
+def build_refsam(config: RefSamConfig, text_encoder: TextEncoder | None = None) -> RefSam:
+    """Build RefSAM with random weights; all but its ``learnable_modules()`` is frozen.
+
+    Args:
+        config: What to build.
+        text_encoder: As ``build_text_encoder(config.text)`` gives it; None where sentences come encoded.
+    """
+    sam = config.sam
+    dim = sam.prompt_dim
+    adapted = range(sam.depth // 2, sam.depth) if config.use_adapter else range(0)
+    ratio, activation = config.adapter_ratio, config.adapter_activation
+    hda = None
+    if config.dense != "none":
+        maps = len(tapped_blocks(sam.global_attn_indexes)) if config.dense == "hda" else 0
+        hda = HierarchicalDenseAttention(dim, map_dims=[sam.embed_dim] * maps, normalize=config.normalize)
+    itm = None
+    if config.itm_token != "none":
+        itm = ImplicitTracking(dim, token=config.itm_token, residual=config.itm_residual)
+    model = RefSam(
+        config=config,
+        sam=build_sam(sam),
+        adapters=nn.ModuleDict(
+            {str(i): BlockAdapters(sam.embed_dim, ratio=ratio, activation=activation) for i in adapted}
+        ),
+        cross_modal_mlp=CrossModalMlp(
+            config.text_width,
+            dim,
+            hidden_dim=config.mlp_hidden_dim or config.text_width // 2,
+            hidden_layers=config.mlp_layers,
+        ),
+        hda=hda,
+        itm=itm,
+        text_encoder=text_encoder,
+    )
+    model.requires_grad_(False)
+    for module in model.learnable_modules().values():
+        module.requires_grad_(True)
+    return model.eval()
