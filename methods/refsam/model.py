@@ -66,17 +66,6 @@ class TextFeatures:
         return TextFeatures(self.words[index], self.mask[index], self.sentence[index])
 
 
-class CrossModalMlp(nn.Sequential):
-    """Linear(C_e, hidden), ReLU, [Linear(hidden, hidden), ReLU] ..., Linear(hidden, C) (paper III-D)."""
-
-    def __init__(self, text_dim: int, dim: int, *, hidden_dim: int, hidden_layers: int = 1) -> None:
-        widths = [text_dim, *[hidden_dim] * hidden_layers]
-        layers: list[nn.Module] = []
-        for before, after in itertools.pairwise(widths):
-            layers += [nn.Linear(before, after), nn.ReLU()]
-        super().__init__(*layers, nn.Linear(widths[-1], dim))
-
-
 class RefSam(nn.Module):
     """RefSAM from its parts; :func:`build_refsam` puts them together.
 
@@ -90,7 +79,7 @@ class RefSam(nn.Module):
         config: RefSamConfig,
         sam: Sam,
         adapters: nn.ModuleDict,
-        cross_modal_mlp: CrossModalMlp,
+        cross_modal_mlp: nn.Module,
         hda: HierarchicalDenseAttention | None,
         itm: ImplicitTracking | None,
         text_encoder: TextEncoder | None,
@@ -236,13 +225,32 @@ class RefSam(nn.Module):
         return encoding[None].to(like.dtype)  # type: ignore[no-any-return]
 
 
+def build_cross_modal_mlp(
+    text_dim: int, dim: int, *, hidden_dim: int, hidden_layers: int = 1
+) -> nn.Sequential:
+    """Build Linear(C_e, hidden), ReLU, [Linear(hidden, hidden), ReLU]..., Linear(hidden, C) (paper III-D)."""
+    widths = [text_dim, *[hidden_dim] * hidden_layers]
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise(widths):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(widths[-1], dim))
+
+
 def build_refsam(config: RefSamConfig, text_encoder: TextEncoder | None = None) -> RefSam:
     """Build RefSAM with random weights; all but its ``learnable_modules()`` is frozen.
 
     Args:
         config: What to build.
         text_encoder: As ``build_text_encoder(config.text)`` gives it; None where sentences come encoded.
+
+    Raises:
+        InputError: The text encoder's width is not the configuration's.
     """
+    if text_encoder is not None and text_encoder.width != config.text_width:
+        raise InputError(
+            f"The text encoder's width is {text_encoder.width}, but {config.text} has {config.text_width}; "
+            f"give the weights of {config.text}, or set text=... to what they are."
+        )
     sam = config.sam
     dim = sam.prompt_dim
     adapted = range(sam.depth // 2, sam.depth) if config.use_adapter else range(0)
@@ -260,7 +268,7 @@ def build_refsam(config: RefSamConfig, text_encoder: TextEncoder | None = None) 
         adapters=nn.ModuleDict(
             {str(i): BlockAdapters(sam.embed_dim, ratio=ratio, activation=activation) for i in adapted}
         ),
-        cross_modal_mlp=CrossModalMlp(
+        cross_modal_mlp=build_cross_modal_mlp(
             config.text_width,
             dim,
             hidden_dim=config.mlp_hidden_dim or config.text_width // 2,

@@ -58,6 +58,8 @@ class TextOutput:
 class TextEncoder(nn.Module):
     """A transformers text encoder with its tokenizer."""
 
+    encoder: Any
+
     def __init__(self, encoder: nn.Module, tokenizer: Any, *, use_attention_mask: bool = True) -> None:
         """Create it.
 
@@ -71,6 +73,11 @@ class TextEncoder(nn.Module):
         self.encoder = encoder
         self.tokenizer = tokenizer
         self.use_attention_mask = use_attention_mask
+
+    @property
+    def width(self) -> int:
+        """Width C_e of its last hidden state."""
+        return int(self.encoder.config.hidden_size)
 
     def forward(self, texts: Sequence[str]) -> TextOutput:
         """Encode K sentences; padded to the longest, cut at the encoder's limit where it has one."""

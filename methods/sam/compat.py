@@ -18,7 +18,8 @@ _PACKAGE = "segment_anything"
 
 
 @contextmanager
-def _importable() -> Iterator[None]:
+def importable() -> Iterator[None]:
+    """Let ``segment_anything``'s submodules be imported inside the context, whatever torchvision does."""
     try:
         importlib.import_module(_PACKAGE)
     except Exception as error:  # a missing torchvision raises ImportError, a broken one also RuntimeError
@@ -38,7 +39,7 @@ def _importable() -> Iterator[None]:
         yield
 
 
-with _importable():
+with importable():
     from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
     from segment_anything.modeling.common import LayerNorm2d
     from segment_anything.modeling.image_encoder import Block, window_partition, window_unpartition
