@@ -25,7 +25,9 @@ def split_assignments(pairs: Sequence[str]) -> dict[str, str]:
     for pair in pairs:
         key, sep, value = pair.partition("=")
         if not sep or not key.strip():
-            raise InputError(f"--set {pair!r} is not of the form KEY=VALUE; write for instance --set threshold=0.5.")
+            raise InputError(
+                f"--set {pair!r} is not of the form KEY=VALUE; write for instance --set threshold=0.5."
+            )
         if key.strip() in out:
             raise InputError(f"--set {key.strip()} is given twice; give it once.")
         out[key.strip()] = value.strip()

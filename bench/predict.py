@@ -1,0 +1,204 @@
+"""Runs a method over videos: reads ahead, checks what it yields, stores it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from threading import Lock
+
+import numpy as np
+
+from refseg.bench.errors import RefsegError
+from refseg.bench.progress import Progress, Task
+from refseg.bench.store import Recorder, RunFolder
+from refseg.bench.types import Expression, FramePrediction, ImageArray, Method, Video
+
+AHEAD = 4
+"""How many frames are decoded before they are asked for."""
+
+IMAGES_AT_ONCE = 8
+"""How many single images a method is handed in one call, where it can take several."""
+
+Work = tuple[Video, Sequence[Expression]]
+
+
+class ContractError(RefsegError):
+    """A method yielded something else than what its type promises."""
+
+
+@contextmanager
+def reading_ahead(video: Video, ahead: int = AHEAD) -> Iterator[Video]:
+    """Give the same video with its frames decoded by one thread, at most ``ahead`` of them early."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode") as pool:
+        waiting: dict[int, Future[ImageArray]] = {}
+        lock, last = Lock(), -1
+
+        def read(i: int) -> ImageArray:
+            nonlocal last
+            with lock:
+                # Only a reader that goes frame by frame is read ahead for; any other would pay for unused
+                # frames.
+                wanted = range(i, min(i + 1 + ahead, len(video)) if i == last + 1 else i + 1)
+                last = i
+                for j in [j for j in waiting if j not in wanted]:
+                    waiting.pop(j).cancel()
+                for j in wanted:
+                    if j not in waiting:
+                        waiting[j] = pool.submit(video.read, j)
+                frame = waiting.pop(i)
+            return frame.result()
+
+        try:
+            yield replace(video, read=read)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one pass over the missing predictions did.
+
+    Attributes:
+        failures: ``{"video", "error"}`` of every video that failed.
+        frames: Frames predicted.
+        seconds: Wall clock.
+    """
+
+    failures: list[dict[str, str]]
+    frames: int
+    seconds: float
+
+
+def predict_all(
+    method: Method, todo: Sequence[Work], folder: RunFolder, key: str, *, progress: Progress
+) -> Pass:
+    """Predict and store what is to be done, video by video; a video that fails does not stop the others.
+
+    Args:
+        method: The method.
+        todo: Videos with those of their expressions that are missing.
+        folder: Where predictions go.
+        key: The run's key.
+        progress: Where it is shown, by frames.
+
+    Raises:
+        InputError: A prediction cannot be written (:class:`refseg.bench.atomic.DiskFullError` and the like).
+    """
+    failures: list[dict[str, str]] = []
+    frames, start = 0, time.perf_counter()
+    if not todo:
+        return Pass(failures, 0, 0.0)
+    with progress.task(f"{method.info.name} predicts", sum(len(v) for v, _ in todo), "frames") as task:
+        for batch in _batches(method, todo):
+            for video, outcome in _predict_batch(method, batch, key, task):
+                if isinstance(outcome, Exception):
+                    error = one_line(outcome)
+                    failures.append({"video": video.id, "error": error})
+                    task.note(f"video {video.id} failed: {error}")
+                    continue
+                for stored in outcome.finished():
+                    folder.write(stored)
+                frames += len(video)
+    return Pass(failures, frames, time.perf_counter() - start)
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error as one line: the sentence of our own errors, else its type and text."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, RefsegError) and text else f"{type(error).__name__}: {text}"
+
+
+def _batches(method: Method, todo: Sequence[Work]) -> Iterator[Sequence[Work]]:
+    """Yield single videos, or several images at once where the method takes them so."""
+    single = hasattr(method, "segment_images") and all(len(video) == 1 for video, _ in todo)
+    size = IMAGES_AT_ONCE if single else 1
+    for i in range(0, len(todo), size):
+        yield todo[i : i + size]
+
+
+def _predict_batch(
+    method: Method, batch: Sequence[Work], key: str, task: Task
+) -> Iterator[tuple[Video, Recorder | Exception]]:
+    if len(batch) > 1:
+        try:
+            recorders = _segment_images(method, batch, key)
+        except Exception:
+            # One bad image must not cost its neighbours: each gets a call of its own below.
+            recorders = []
+        if recorders:
+            task.advance(len(batch))
+            yield from ((video, recorder) for (video, _), recorder in zip(batch, recorders, strict=True))
+            return
+    for video, expressions in batch:
+        recorder = Recorder(video, expressions, key)
+        try:
+            with reading_ahead(video) as ahead:
+                for prediction in checked(method, ahead, expressions):
+                    recorder.add(prediction)
+                    task.advance()
+        except Exception as error:
+            yield video, error
+        else:
+            yield video, recorder
+
+
+def _segment_images(method: Method, batch: Sequence[Work], key: str) -> list[Recorder]:
+    narrowed = [replace(video, expressions=tuple(expressions)) for video, expressions in batch]
+    predictions = list(method.segment_images(narrowed))  # type: ignore[attr-defined]
+    recorders = []
+    for (video, expressions), prediction in zip(batch, predictions, strict=True):
+        check_frame(method.info.name, prediction, (len(expressions), *video.size))
+        recorder = Recorder(video, expressions, key)
+        recorder.add(prediction)
+        recorders.append(recorder)
+    return recorders
+
+
+def checked(method: Method, video: Video, expressions: Sequence[Expression]) -> Iterator[FramePrediction]:
+    """Yield a method's predictions of a video, each checked.
+
+    Raises:
+        ContractError: A frame is missing, twice or out of order, or an array has another shape or type.
+    """
+    expected = 0
+    for prediction in method.segment(video, expressions):
+        if expected >= len(video):
+            raise ContractError(f"{method.info.name} yields more than the {len(video)} frames of the video.")
+        if prediction.frame != expected:
+            raise ContractError(
+                f"{method.info.name} yields frame {prediction.frame} where frame {expected} is expected; "
+                f"frames come in order, each once."
+            )
+        check_frame(method.info.name, prediction, (len(expressions), *video.size))
+        yield prediction
+        expected += 1
+    if expected != len(video):
+        raise ContractError(f"{method.info.name} yields {expected} frames; the video has {len(video)}.")
+
+
+def check_frame(name: str, prediction: FramePrediction, shape: tuple[int, int, int]) -> None:
+    """Raise ContractError unless a prediction's arrays have the (K, H, W) ``shape`` and their types."""
+    _check(name, "masks", prediction.masks, shape, np.bool_)
+    _check(name, "scores", prediction.scores, shape[:1], np.floating)
+    if not np.isfinite(prediction.scores).all():
+        raise ContractError(f"{name} yields scores that are not finite in frame {prediction.frame}.")
+    if prediction.probabilities is not None:
+        _check(name, "probabilities", prediction.probabilities, shape, np.floating)
+        if not np.isfinite(prediction.probabilities).all():
+            raise ContractError(
+                f"{name} yields probabilities that are not finite in frame {prediction.frame}."
+            )
+
+
+def _check(name: str, what: str, array: object, shape: tuple[int, ...], kind: type[np.generic]) -> None:
+    if not isinstance(array, np.ndarray):
+        raise ContractError(
+            f"{name} yields {what} of type {type(array).__name__}; a numpy array is expected."
+        )
+    if array.shape != shape:
+        raise ContractError(f"{name} yields {what} of shape {array.shape}; {shape} is expected.")
+    if not np.issubdtype(array.dtype, kind):
+        raise ContractError(f"{name} yields {what} of dtype {array.dtype}; {kind.__name__} is expected.")

@@ -1,0 +1,272 @@
+"""One readable table of everything that has a name, and the third parties' names beside it.
+
+A built-in is one line here: its name, the lazy string of its factory and a summary. Nothing is imported
+before it is asked for, so that ``bench list`` starts at once. A third party registers through the entry-point
+groups ``refseg.methods``, ``refseg.datasets`` and ``refseg.protocols``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Literal
+
+from refseg.bench.errors import InputError, unknown_name
+
+if TYPE_CHECKING:
+    from refseg.bench.types import Dataset, DatasetRequest, Method, MethodRequest, ScoringProtocol
+
+Kind = Literal["methods", "datasets", "protocols", "grids", "recipes"]
+
+BUILT_IN = "refseg-bench"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered name.
+
+    Attributes:
+        target: Lazy string ``"module:attribute"`` of the factory.
+        summary: One line for ``bench list``.
+        provider: The distribution that it comes from, with its version for third parties.
+        error: Why the name cannot be used, or empty.
+    """
+
+    target: str
+    summary: str
+    provider: str = BUILT_IN
+    error: str = ""
+
+
+_REFSAM = "refseg.methods.refsam:build"
+_CONTROLS = "refseg.methods.controls:build"
+_PER_EXPRESSION = "refseg.bench.protocols.per_expression:build"
+
+TABLE: Mapping[Kind, Mapping[str, Entry]] = {
+    "methods": {
+        "refsam": Entry(
+            _REFSAM, "RefSAM with SAM ViT-H and T5-3b: the paper's headline (same as refsam_vit_h)"
+        ),
+        "refsam_tiny": Entry(
+            _REFSAM, "RefSAM's full architecture in small numbers, trained on RefShapes; weights shipped"
+        ),
+        "refsam_vit_b": Entry(_REFSAM, "RefSAM with SAM ViT-B and T5-3b"),
+        "refsam_vit_l": Entry(_REFSAM, "RefSAM with SAM ViT-L and T5-3b"),
+        "refsam_vit_h": Entry(_REFSAM, "RefSAM with SAM ViT-H and T5-3b"),
+        "oracle": Entry(_CONTROLS, "control: answers with the truth; must score 100"),
+        "empty": Entry(_CONTROLS, "control: no pixel anywhere"),
+        "full": Entry(_CONTROLS, "control: every pixel everywhere"),
+        "shuffled_sentences": Entry(
+            _CONTROLS, "control: a method (--set source=NAME) given another object's sentence"
+        ),
+        "shuffled_frames": Entry(
+            _CONTROLS, "control: a method (--set source=NAME) given the frames in random order"
+        ),
+    },
+    "datasets": {
+        "refshapes": Entry(
+            "refseg.datasets.refshapes:build", "RefShapes: embedded procedural videos; needs no download"
+        ),
+        "refdavis17": Entry("refseg.datasets.refdavis:build", "Ref-DAVIS17, raw or converted folders"),
+    },
+    "protocols": {
+        "refshapes/per_expression": Entry(
+            _PER_EXPRESSION, "J&F of every expression alone, mean over expressions"
+        ),
+        "refytvos/per_expression": Entry(
+            _PER_EXPRESSION, "J&F of every expression alone, mean over expressions"
+        ),
+        "refdavis/per_expression": Entry(
+            _PER_EXPRESSION, "J&F of every expression alone, no merge, no matching"
+        ),
+        "refdavis/published": Entry(
+            "refseg.bench.protocols.refdavis:build",
+            "objects merged per annotator, official matching, mean of four",
+        ),
+        "ris/per_sentence": Entry(
+            "refseg.bench.protocols.ris:build", "oIoU, mIoU and P@K over single-image sentences"
+        ),
+    },
+    "grids": {
+        "controls": Entry(
+            "refseg.bench.grids:controls", "what the dataset measures: truth, empty, full, shuffled input"
+        ),
+    },
+    "recipes": {
+        "sam_refshapes": Entry(
+            "refseg.methods.sam.train:recipe", "a tiny SAM on RefShapes by SAM's own recipe in small"
+        ),
+        "refsam_refshapes": Entry(
+            "refseg.methods.refsam.train:recipe", "RefSAM on RefShapes over the frozen tiny SAM"
+        ),
+    },
+}
+
+_SINGULAR: Mapping[Kind, str] = {
+    "methods": "method",
+    "datasets": "dataset",
+    "protocols": "protocol",
+    "grids": "grid",
+    "recipes": "recipe",
+}
+_OPEN_TO_PLUGINS: tuple[Kind, ...] = ("methods", "datasets", "protocols")
+_added: dict[Kind, dict[str, Callable[..., Any]]] = {}
+
+
+def table(kind: Kind) -> dict[str, Entry]:
+    """Return every name of a kind: the built-ins in the table's order, plugins, then what a caller added."""
+    added = {name: Entry("", "added by the caller", "caller") for name in _added.get(kind, {})}
+    return {**TABLE[kind], **_plugins(kind), **added}
+
+
+def entry(kind: Kind, name: str) -> Entry:
+    """Return the entry of a name.
+
+    Raises:
+        InputError: The name is unknown (the nearest are named), or two plugins claim it.
+    """
+    known = table(kind)
+    if name not in known:
+        usable = [n for n, e in known.items() if not e.error]
+        raise unknown_name(_SINGULAR[kind], name, usable, hint=f"see `bench list {kind}`")
+    if known[name].error:
+        raise InputError(known[name].error)
+    return known[name]
+
+
+def resolve(kind: Kind, name: str) -> Callable[..., Any]:
+    """Import and return the factory that stands behind a name.
+
+    Raises:
+        InputError: The name is unknown, or its module cannot be imported.
+    """
+    found = entry(kind, name)
+    if name in _added.get(kind, {}):
+        return _added[kind][name]
+    module, _, attribute = found.target.partition(":")
+    try:
+        factory = functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
+    except Exception as error:
+        if found.provider == BUILT_IN and not isinstance(error, ImportError):
+            raise
+        what = f"{type(error).__name__}: {error}"
+        raise InputError(
+            f"The {_SINGULAR[kind]} {name!r} of {found.provider} ({found.target}) cannot be loaded: {what}; "
+            f"mend or uninstall {found.provider.split()[0]}."
+        ) from error
+    if not callable(factory):
+        raise InputError(f"{found.target} of {found.provider} is not a factory; it must be callable.")
+    return factory
+
+
+def build_method(request: MethodRequest) -> Method:
+    """Build the method that a request names."""
+    method: Method = resolve("methods", request.name)(request)
+    return method
+
+
+def build_dataset(request: DatasetRequest) -> Dataset:
+    """Build the dataset split that a request names."""
+    dataset: Dataset = resolve("datasets", request.name)(request)
+    return dataset
+
+
+def build_protocol(name: str) -> ScoringProtocol:
+    """Build a scoring protocol by its name."""
+    protocol: ScoringProtocol = resolve("protocols", name)(name)
+    return protocol
+
+
+def expand_methods(text: str) -> list[str]:
+    """Turn ``"a,b"`` or a group's name into method names, each once and known.
+
+    ``all_tiny`` stands for every registered method whose name ends in ``_tiny``.
+    """
+    names: list[str] = []
+    for part in (p.strip() for p in text.split(",")):
+        if part == "all_tiny":
+            names += [n for n, e in table("methods").items() if n.endswith("_tiny") and not e.error]
+        elif part:
+            entry("methods", part)
+            names.append(part)
+    if not names:
+        raise InputError("--method names no method; see `bench list methods`.")
+    return list(dict.fromkeys(names))
+
+
+def register(kind: Kind, name: str, factory: Callable[..., Any]) -> None:
+    """Add a name for this process, e.g. from a notebook.
+
+    Raises:
+        InputError: The name is taken; both sides are named.
+    """
+    known = table(kind)
+    if name in known:
+        theirs = known[name]
+        holder = f"{theirs.provider} ({theirs.target or 'a factory'})"
+        mine = f"{getattr(factory, '__module__', '?')}:{getattr(factory, '__qualname__', '?')}"
+        raise InputError(
+            f"The {_SINGULAR[kind]} name {name!r} is taken by {holder}, so {mine} cannot take it."
+        )
+    _added.setdefault(kind, {})[name] = factory
+
+
+@contextlib.contextmanager
+def registered(kind: Kind, name: str, factory: Callable[..., Any]) -> Iterator[None]:
+    """Add a name for the duration of a ``with`` block."""
+    register(kind, name, factory)
+    try:
+        yield
+    finally:
+        del _added[kind][name]
+
+
+def forget_plugins() -> None:
+    """Look for installed plugins again at the next question."""
+    _plugins.cache_clear()
+
+
+@functools.cache
+def _plugins(kind: Kind) -> dict[str, Entry]:
+    """Return the third parties' names of a kind; a wrong one is told on stderr and the rest work."""
+    found: dict[str, Entry] = {}
+    if kind not in _OPEN_TO_PLUGINS:
+        return found
+    for point in sorted(metadata.entry_points(group=f"refseg.{kind}"), key=lambda p: (p.name, p.value)):
+        provider = _provider(point)
+        new = Entry(point.value, f"from {provider}", provider)
+        old = TABLE[kind].get(point.name) or found.get(point.name)
+        module, sep, attribute = point.value.partition(":")
+        if not (sep and module.strip() and attribute.strip()):
+            what = f"{point.value!r} is not module:attribute"
+            _warn(f"{_SINGULAR[kind]} {point.name!r} of {provider} is left out: {what}")
+        elif old is None:
+            found[point.name] = new
+        elif (old.target, old.provider) != (new.target, new.provider):
+            clash = _clash(kind, point.name, old, new)
+            _warn(clash)
+            if point.name in found:
+                # Neither of two plugins has the better claim, so the name is refused until one is gone.
+                found[point.name] = Entry(old.target, old.summary, old.provider, error=clash)
+    return found
+
+
+def _clash(kind: Kind, name: str, old: Entry, new: Entry) -> str:
+    return (
+        f"The {_SINGULAR[kind]} name {name!r} of {new.provider} ({new.target}) is refused: it is taken by "
+        f"{old.provider} ({old.target}); rename one of them or uninstall a package."
+    )
+
+
+def _provider(point: metadata.EntryPoint) -> str:
+    dist = point.dist
+    return f"{dist.name} {dist.version}" if dist is not None else "an unknown package"
+
+
+def _warn(text: str) -> None:
+    print(f"bench: warning: {text}", file=sys.stderr)

@@ -1,0 +1,119 @@
+"""Turns a run folder into its result: one score per protocol, and break-downs by kinds of sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from refseg.bench import registry
+from refseg.bench.progress import Progress
+from refseg.bench.subset import subset
+from refseg.bench.types import Dataset, Predictions, Video
+
+_MOST_GROUPS = 12
+
+
+def score_run(
+    dataset: Dataset,
+    videos: Sequence[Video],
+    predictions: Predictions,
+    protocols: Sequence[str],
+    failures: Sequence[Mapping[str, str]],
+    *,
+    on_missing: str = "error",
+    progress: Progress,
+) -> dict[str, Any]:
+    """Score predictions with each protocol.
+
+    Args:
+        dataset: The whole split.
+        videos: The videos that were to be predicted.
+        predictions: What was predicted.
+        protocols: Protocol names, the headline first.
+        failures: ``{"video", "error"}`` of videos that are left out of the score.
+        on_missing: ``"error"`` or ``"empty"``: what an expression without a prediction is.
+        progress: Where it is shown.
+
+    Returns:
+        The result of the first protocol (``{"protocol", "metrics", "items", "failures", …}``) with facts
+        about the data set, ``scored`` (videos scored, of how many), ``breakdown``, and the other protocols'
+        under ``also``. Where labels are hidden or every video failed, ``metrics`` is empty and ``note`` says
+        why.
+    """
+    lost = {f["video"] for f in failures}
+    left = [v for v in videos if v.id not in lost]
+    facts = {
+        "dataset": dataset.info.name,
+        "version": dataset.info.version,
+        "split": dataset.info.split,
+        "failures": [dict(f) for f in failures],
+        "scored": {"videos": len(left), "of": len(videos), "in_split": len(dataset.videos())},
+    }
+    note = _why_not(dataset, left)
+    if note:
+        empty = {"protocol": protocols[0], "metrics": {}, "items": []}
+        return empty | facts | {"note": note, "breakdown": {}, "also": []}
+    narrowed = subset(dataset, {v.id for v in left})
+    results = [_score(narrowed, predictions, name, on_missing, progress) | facts for name in protocols]
+    for result in results:
+        result["breakdown"] = breakdown(left, result)
+    return results[0] | {"also": results[1:]}
+
+
+def each_protocol(result: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield a result's protocols, the headline first."""
+    yield result
+    yield from result.get("also", ())
+
+
+def breakdown(videos: Sequence[Video], result: Mapping[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the mean of each per-item metric by attribute and value.
+
+    For instance ``{"type": {"motion": {"J&F": 61.2, "n": 40}}}``.
+
+    Attributes are what the data set says of its expressions; those with one value only, or with too many, are
+    left out. Scores are percentages.
+    """
+    attributes = {(v.id, e.id): e.attributes for v in videos for e in v.expressions}
+    metrics = [
+        m for m in result["metrics"] if all(isinstance(i.get(m), int | float) for i in result["items"])
+    ]
+    groups: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
+    for item in result["items"]:
+        for name, value in attributes.get((item["video"], item["expression"]), {}).items():
+            if isinstance(value, str | bool):
+                groups.setdefault(name, {}).setdefault(_label(value), []).append(item)
+    return {
+        name: {
+            label: {m: sum(i[m] for i in items) / len(items) for m in metrics} | {"n": len(items)}
+            for label, items in sorted(by_label.items())
+        }
+        for name, by_label in groups.items()
+        if metrics and 1 < len(by_label) <= _MOST_GROUPS
+    }
+
+
+def _score(
+    dataset: Dataset, predictions: Predictions, protocol: str, on_missing: str, progress: Progress
+) -> dict[str, Any]:
+    from refseg.bench.scoring.score import score_predictions
+
+    scored = score_predictions(
+        dataset, predictions, registry.build_protocol(protocol), on_missing=on_missing, progress=progress
+    )
+    return dict(scored)
+
+
+def _why_not(dataset: Dataset, videos: Sequence[Video]) -> str:
+    if not videos:
+        return "no video finished, so nothing is scored"
+    first = next(((v.id, e.id) for v in videos for e in v.expressions), None)
+    if first is None:
+        return "the videos have no expression, so nothing is scored"
+    if dataset.ground_truth(*first) is None:
+        return "the labels of this split are hidden, so nothing is scored; hand the predictions to its server"
+    return ""
+
+
+def _label(value: str | bool) -> str:
+    return value if isinstance(value, str) else ("yes" if value else "no")

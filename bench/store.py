@@ -1,0 +1,325 @@
+"""The prediction store: one file per (video, expression) in a run folder, whole or absent.
+
+    RUN/run.json                                  what made it (see refseg.bench.provenance)
+    RUN/result.json                               its scores
+    RUN/predictions/<video>/<expression>.json     COCO compressed RLE per frame, the unit of resume
+
+Names of videos and expressions are percent-encoded (:func:`refseg.bench.atomic.safe_name`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco
+
+from refseg.bench.atomic import TEMPORARY, safe_name, write_bytes, write_error, write_json
+from refseg.bench.errors import InputError
+from refseg.bench.merge import merge_groups, object_number, won_pixels
+from refseg.bench.types import BoolArray, Expression, FramePrediction, Video
+
+FORMAT = "refseg-prediction-1"
+_HEAD = b'{"format": "refseg-prediction'
+_OWN = ("run.json", "result.json", "index.html")
+
+
+class DamagedPredictionError(InputError):
+    """A stored file is truncated or does not belong to what it is read for."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; the `bench run` that made it makes it anew.")
+        self.what = what
+
+
+@dataclass(frozen=True)
+class StoredPrediction:
+    """The content of one file: the masks of one expression through its video.
+
+    Attributes:
+        key: Key of the run that made it.
+        video: Video id.
+        expression: Expression id.
+        size: (H, W).
+        frames: Frame names, in order.
+        masks: COCO compressed RLE ``counts`` per frame.
+        scores: The method's own confidence per frame.
+        merged: RLE per frame of the pixels won when the annotator's objects were merged; else None.
+    """
+
+    key: str
+    video: str
+    expression: str
+    size: tuple[int, int]
+    frames: tuple[str, ...]
+    masks: tuple[str, ...]
+    scores: tuple[float, ...]
+    merged: tuple[str, ...] | None = None
+
+    def decode(self, *, merged: bool = False) -> BoolArray:
+        """Return the (T, H, W) masks, each alone or as merged."""
+        rle = self.merged if merged else self.masks
+        assert rle is not None
+        height, width = self.size
+        try:
+            stacked = coco.decode([{"size": [height, width], "counts": c.encode("ascii")} for c in rle])
+        except ValueError as error:
+            raise DamagedPredictionError(
+                f"The masks of {self.video}/{self.expression} are damaged ({error})"
+            ) from None
+        out: BoolArray = np.moveaxis(stacked, 2, 0).astype(bool)
+        return out
+
+
+class Recorder:
+    """Encodes a video's predictions frame by frame; memory holds run lengths only."""
+
+    def __init__(self, video: Video, expressions: Sequence[Expression], key: str) -> None:
+        self._video, self._expressions, self._key = video, expressions, key
+        row = {e.id: k for k, e in enumerate(expressions)}
+        groups = [[row.get(e.id) for e in g.expressions] for g in merge_groups(video)]
+        self._groups: list[list[int]] = [[r for r in g if r is not None] for g in groups if None not in g]
+        self._masks: list[list[str]] = [[] for _ in expressions]
+        self._merged: list[list[str]] = [[] for _ in expressions]
+        self._scores: list[list[float]] = [[] for _ in expressions]
+
+    def add(self, prediction: FramePrediction) -> None:
+        """Take the next frame."""
+        for k, counts in enumerate(encode(prediction.masks)):
+            self._masks[k].append(counts)
+            self._scores[k].append(float(prediction.scores[k]))
+        for rows in self._groups:
+            for k, counts in zip(rows, encode(won_pixels(prediction, rows)), strict=True):
+                self._merged[k].append(counts)
+
+    def finished(self) -> Iterator[StoredPrediction]:
+        """Return what is to be stored, one per expression."""
+        merged_rows = {k for rows in self._groups for k in rows}
+        for k, expression in enumerate(self._expressions):
+            yield StoredPrediction(
+                key=self._key,
+                video=self._video.id,
+                expression=expression.id,
+                size=self._video.size,
+                frames=self._video.frame_ids,
+                masks=tuple(self._masks[k]),
+                scores=tuple(self._scores[k]),
+                merged=tuple(self._merged[k]) if k in merged_rows else None,
+            )
+
+
+class RunFolder:
+    """A run's files. Reading needs nothing; :meth:`locked` guards writing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one writer; the system frees it however the process ends.
+
+        Raises:
+            InputError: Another run holds it, it cannot be written, or it is a folder of something else.
+        """
+        self._refuse_foreign()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = open(self.path / ".lock", "a")  # noqa: SIM115
+        except OSError as error:
+            raise write_error(self.path, error) from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise InputError(
+                    f"Another run is at work in {self.path}; wait for it, or give another --out."
+                ) from None
+            self._sweep()
+            yield
+
+    def read_record(self) -> dict[str, Any] | None:
+        """Return run.json, or None where the folder holds none."""
+        path = self.path / "run.json"
+        try:
+            record = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} cannot be read: {error}; give --fresh or another --out.") from None
+        if not isinstance(record, dict) or "key" not in record:
+            raise InputError(f"{path} is not a run's record; give another --out.")
+        return record
+
+    def write_record(self, record: dict[str, Any]) -> None:
+        """Write run.json."""
+        write_json(self.path / "run.json", record, indent=2)
+
+    def prediction_path(self, video_id: str, expression_id: str) -> Path:
+        """Return where an expression's masks are."""
+        return self.path / "predictions" / safe_name(video_id) / f"{safe_name(expression_id)}.json"
+
+    def write(self, prediction: StoredPrediction) -> None:
+        """Write one file atomically."""
+        path = self.prediction_path(prediction.video, prediction.expression)
+        content = asdict(prediction)
+        whole = {"format": FORMAT, **content, "check": _checksum(content)}
+        write_bytes(path, json.dumps(whole, allow_nan=False).encode("ascii"))
+
+    def read(self, video_id: str, expression_id: str) -> StoredPrediction | None:
+        """Return a stored prediction, or None where there is none.
+
+        Raises:
+            DamagedPredictionError: The file is there and is not whole.
+        """
+        path = self.prediction_path(video_id, expression_id)
+        try:
+            found = _parsed(json.loads(path.read_bytes()))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            what = type(error).__name__
+            raise DamagedPredictionError(f"{path} is truncated or damaged ({what})") from None
+        if (found.video, found.expression) != (video_id, expression_id):
+            raise DamagedPredictionError(f"{path} holds {found.video}/{found.expression}")
+        return found
+
+    def clear(self) -> None:
+        """Delete what a run wrote here, and nothing else."""
+        for path in self._predictions():
+            with path.open("rb") as file:
+                head = file.read(len(_HEAD))
+            if head == _HEAD or not head:
+                path.unlink()
+        self._remove_empty_folders()
+        for name in _OWN:
+            (self.path / name).unlink(missing_ok=True)
+
+    def _predictions(self) -> Iterable[Path]:
+        return [p for p in self.path.glob("predictions/*/*.json") if p.is_file() and not p.is_symlink()]
+
+    def _remove_empty_folders(self) -> None:
+        for folder in [*self.path.glob("predictions/*/"), self.path / "predictions"]:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+    def _sweep(self) -> None:
+        """Remove unfinished files that a killed run left."""
+        for pattern in (f"{TEMPORARY}*", f"predictions/*/{TEMPORARY}*"):
+            for path in self.path.glob(pattern):
+                path.unlink(missing_ok=True)
+
+    def _refuse_foreign(self) -> None:
+        known = (".lock", "run.json")
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path} is a file; --out must name a folder.")
+        if self.path.is_dir():
+            names = [p.name for p in self.path.iterdir() if not p.name.startswith(TEMPORARY)]
+            if names and not any(n in names for n in known):
+                raise InputError(
+                    f"{self.path} holds files and is no run folder ({names[0]} for instance); give another "
+                    "--out."
+                )
+
+
+class SavedRun:
+    """Predictions of a run folder, as protocols read them (:class:`refseg.bench.types.Predictions`)."""
+
+    def __init__(self, folder: RunFolder, key: str) -> None:
+        self._folder, self._key = folder, key
+
+    def masks(self, video: Video, expression: Expression) -> BoolArray | None:
+        """Return the (T, H, W) masks of one expression, or None where they are missing."""
+        found = self._find(video, expression)
+        return None if found is None else found.decode()
+
+    def label_maps(self, video: Video, annotator: int) -> NDArray[np.uint8] | None:
+        """Return (T, H, W) uint8 with one annotator's objects merged, or None where they are missing."""
+        group = next((g for g in merge_groups(video) if g.annotator == annotator), None)
+        if group is None:
+            return None
+        labels = np.zeros((len(video), *video.size), np.uint8)
+        for expression in group.expressions:
+            found = self._find(video, expression)
+            if found is None or found.merged is None:
+                return None
+            labels[found.decode(merged=True)] = object_number(expression)
+        return labels
+
+    def _find(self, video: Video, expression: Expression) -> StoredPrediction | None:
+        found = self._folder.read(video.id, expression.id)
+        if found is None or found.key != self._key:
+            return None
+        if found.size != video.size or found.frames != video.frame_ids:
+            raise InputError(
+                f"The stored masks of {video.id}/{expression.id} are {len(found.frames)} frames of "
+                f"{found.size}, but the dataset has {len(video)} of {video.size}; is it another version? Run "
+                "with --fresh."
+            )
+        return found
+
+
+def _parsed(content: dict[str, Any]) -> StoredPrediction:
+    """Return a file's content; raises ValueError, TypeError or KeyError where it is not whole."""
+    height, width = content["size"]
+    merged = content["merged"]
+    found = StoredPrediction(
+        key=str(content["key"]),
+        video=str(content["video"]),
+        expression=str(content["expression"]),
+        size=(int(height), int(width)),
+        frames=tuple(map(str, content["frames"])),
+        masks=tuple(map(str, content["masks"])),
+        scores=tuple(map(float, content["scores"])),
+        merged=None if merged is None else tuple(map(str, merged)),
+    )
+    # A run-length code that lost its tail still decodes, to a wrong mask, so parsing alone proves nothing.
+    if content["check"] != _checksum(asdict(found)):
+        raise ValueError("its checksum differs")
+    lengths = {len(found.frames), len(found.masks), len(found.scores), len(found.merged or found.masks)}
+    if content["format"] != FORMAT or len(lengths) != 1:
+        raise ValueError("not whole")
+    return found
+
+
+def encode(masks: BoolArray) -> list[str]:
+    """Return the COCO compressed RLE ``counts`` of (K, H, W) bool masks."""
+    rles = coco.encode(np.asfortranarray(np.moveaxis(masks, 0, 2).astype(np.uint8)))
+    return [r["counts"].decode("ascii") for r in rles]
+
+
+def missing_expressions(folder: RunFolder, key: str, video: Video) -> tuple[list[Expression], list[str]]:
+    """Return the expressions of a video still to be predicted, and notes on files that cannot be reused.
+
+    Where objects are merged, an annotator's expressions belong together: if one is missing, all are.
+    """
+    missing, notes = set(), []
+    for expression in video.expressions:
+        try:
+            found = folder.read(video.id, expression.id)
+        except DamagedPredictionError as error:
+            notes.append(f"{error.what}; it is computed again.")
+            found = None
+        if found is not None and found.key != key:
+            notes.append(
+                f"{video.id}/{expression.id} was made by another configuration; it is computed again."
+            )
+            found = None
+        if found is None or found.frames != video.frame_ids or found.size != video.size:
+            missing.add(expression.id)
+    for group in merge_groups(video):
+        ids = {e.id for e in group.expressions}
+        if ids & missing:
+            missing |= ids
+    return [e for e in video.expressions if e.id in missing], notes
+
+
+def _checksum(content: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(content, sort_keys=True).encode("ascii"))
