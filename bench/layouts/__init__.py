@@ -1,0 +1,1 @@
+"""Folders and zips of masks as other programs write and read them."""

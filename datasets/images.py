@@ -1,0 +1,94 @@
+"""Frames and label maps of datasets on disk; every fault names the file, what was found and what to do."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from refseg.bench.errors import InputError
+from refseg.bench.layouts.png import DECODE_ERRORS, decode_labels
+from refseg.bench.types import ImageArray
+
+_MEND = "copy it again from the dataset's source"
+
+
+def frame_size(root: Path, name: str) -> tuple[int, int]:
+    """Return (H, W) of a frame from its header; nothing is decoded.
+
+    Args:
+        root: The dataset's folder.
+        name: The frame's path relative to it.
+
+    Raises:
+        InputError: The file is missing or no image.
+    """
+    with _open(root, name) as image:
+        return (image.height, image.width)
+
+
+def read_frame(root: Path, name: str, size: tuple[int, int]) -> ImageArray:
+    """Return a frame as (H, W, 3) RGB uint8, the pixels as stored (an orientation tag is not applied).
+
+    Args:
+        root: The dataset's folder.
+        name: The frame's path relative to it.
+        size: (H, W) of the video.
+
+    Raises:
+        InputError: The file is missing, truncated, of another size, or not RGB.
+    """
+    with _open(root, name) as image:
+        if (image.height, image.width) != size:
+            raise InputError(
+                f"{name} in {root} is {image.width}x{image.height} pixels, but the video's first frame is "
+                f"{size[1]}x{size[0]} (width x height); {_MEND}."
+            )
+        if image.mode != "RGB":
+            raise InputError(
+                f"{name} in {root} is an image of mode {image.mode}; an RGB image is expected: {_MEND}."
+            )
+        try:
+            return np.array(image, dtype=np.uint8)
+        except DECODE_ERRORS as error:
+            raise InputError(f"{name} in {root} is truncated or damaged ({error}); {_MEND}.") from None
+
+
+def read_label_map(root: Path, name: str, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return a frame's (H, W) object ids, 0 background, 255 void.
+
+    Args:
+        root: The dataset's folder.
+        name: The PNG's path relative to it.
+        size: (H, W) of the video's frames.
+
+    Raises:
+        InputError: The file is missing, truncated, of another size than the frames, or holds no ids.
+    """
+    try:
+        data = (root / name).read_bytes()
+    except OSError as error:
+        raise _unreadable(root, name, error) from None
+    return decode_labels(data, f"{name} in {root}", size)
+
+
+def _open(root: Path, name: str) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(root / name)
+    except DECODE_ERRORS as error:
+        raise _unreadable(root, name, error) from None
+
+
+def _unreadable(root: Path, name: str, error: Exception) -> InputError:
+    path = root / name
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return InputError(f"{name} is missing in {root}; {_MEND}.")
+    if isinstance(error, OSError) and error.errno is not None:
+        return InputError(f"{name} in {root} cannot be read: {error.strerror}.")
+    size = path.stat().st_size if path.exists() else 0
+    return InputError(f"{name} in {root} is not an image or is damaged ({size} bytes); {_MEND}.")
