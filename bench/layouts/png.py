@@ -66,15 +66,6 @@ def decode_mask(data: bytes, name: str, size: tuple[int, int] | None) -> BoolArr
     return mask
 
 
-def image_size(data: bytes, name: str) -> tuple[int, int]:
-    """Return (H, W) from the header.
-
-    Raises:
-        InputError: It is not an image.
-    """
-    return _size(_open(data, name, None))
-
-
 def encode_mask(mask: BoolArray) -> bytes:
     """Return an 8-bit grey PNG with 0 and 255."""
     return _encode(Image.fromarray(mask.astype(np.uint8) * np.uint8(255)))
@@ -105,9 +96,12 @@ def _open(data: bytes, name: str, size: tuple[int, int] | None) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image: Image.Image = Image.open(io.BytesIO(data), formats=("PNG",))
+            image = Image.open(io.BytesIO(data), formats=("PNG",))
+            # Decoding alone passes over a file's checksums, and a flipped bit would be a wrong mask.
+            image.verify()
+            image = Image.open(io.BytesIO(data), formats=("PNG",))
     except DECODE_ERRORS:
-        state = "is empty" if not data else "is not a PNG or is damaged"
+        state = "is empty" if not data else "is not a PNG, truncated or damaged"
         raise InputError(f"{name} {state} ({len(data)} bytes); a PNG is expected: copy it again.") from None
     # The header is compared before anything is decoded, so a huge image costs nothing.
     if size is not None and _size(image) != size:
