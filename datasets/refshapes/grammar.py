@@ -27,7 +27,7 @@ HELD_OUT = frozenset(
     }
 )
 TYPES = ("appearance", "place", "motion", "relation", "order")
-TYPE_WEIGHTS = {"appearance": 35, "place": 20, "motion": 15, "relation": 15, "order": 15}
+TYPE_WEIGHTS = {"appearance": 32, "place": 18, "motion": 12, "relation": 24, "order": 14}
 MARGIN = 12.0
 """Pixels by which a place or relation must hold."""
 
@@ -143,15 +143,17 @@ def _random_phrase(shape: Shape, rng: Stream, allow_held_out: bool, *, broad: bo
     return _phrase(shape, rng, tuple(names), allow_held_out)
 
 
-def _target(facts: Facts, rng: Stream, *, at_start: bool) -> Shape | None:
-    """Return an object visible long enough to be asked for."""
+def _target(facts: Facts, rng: Stream, allow_held_out: bool, *, at_start: bool) -> Shape | None:
+    """Return an object visible long enough to be asked for; at times, where allowed, one that training never names."""
     least = min(4, len(facts.frames))
     fit = [s for s in facts.shown() if facts.rows_visible(s) >= least and (not at_start or facts.visible(s, 0))]
+    if allow_held_out and rng.chance(0.4):
+        fit = [s for s in fit if (s.look.colour, s.look.shape) in HELD_OUT] or fit
     return rng.choice(fit) if fit else None
 
 
 def _appearance(facts: Facts, rng: Stream, image: bool, allow: bool) -> Sentence | None:
-    target = _target(facts, rng, at_start=False)
+    target = _target(facts, rng, allow, at_start=False)
     phrase = _random_phrase(target, rng, allow) if target else None
     if target is None or phrase is None or not phrase.named or sum(map(phrase.fits, facts.shown())) != 1:
         return None
@@ -178,7 +180,7 @@ def _place_templates(place: str, image: bool) -> tuple[str, ...]:
 
 
 def _place(facts: Facts, rng: Stream, image: bool, allow: bool) -> Sentence | None:
-    target = _target(facts, rng, at_start=True)
+    target = _target(facts, rng, allow, at_start=True)
     phrase = _random_phrase(target, rng, allow, broad=True) if target else None
     if target is None or phrase is None:
         return None
@@ -205,7 +207,7 @@ def _fitting(facts: Facts, phrase: Phrase, row: int) -> list[Shape]:
 
 
 def _motion(facts: Facts, rng: Stream, image: bool, allow: bool) -> Sentence | None:
-    target = _target(facts, rng, at_start=False)
+    target = _target(facts, rng, allow, at_start=False)
     phrase = _random_phrase(target, rng, allow, broad=True) if target else None
     if target is None or phrase is None:
         return None
@@ -242,7 +244,7 @@ def _related(shapes: list[Shape], anchor: Shape, t: int, relation: str, margin: 
 
 
 def _relation(facts: Facts, rng: Stream, image: bool, allow: bool) -> Sentence | None:
-    target, anchor = _target(facts, rng, at_start=True), _target(facts, rng, at_start=True)
+    target, anchor = _target(facts, rng, allow, at_start=True), _target(facts, rng, allow, at_start=True)
     if target is None or anchor is None or target is anchor:
         return None
     phrase, other = _random_phrase(target, rng, allow, broad=True), _random_phrase(anchor, rng, allow)
@@ -264,7 +266,7 @@ def _relation(facts: Facts, rng: Stream, image: bool, allow: bool) -> Sentence |
 
 
 def _order(facts: Facts, rng: Stream, image: bool, allow: bool) -> Sentence | None:
-    target = _target(facts, rng, at_start=False)
+    target = _target(facts, rng, allow, at_start=False)
     phrase = _random_phrase(target, rng, allow, broad=True) if target else None
     if target is None or phrase is None:
         return None

@@ -1,0 +1,60 @@
+"""The ``bench`` command: one file a subcommand; each parses and calls a library function with the same arguments.
+
+Nothing heavy is imported before a subcommand runs, so that ``bench --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from refseg.bench.errors import InputError, RefsegError
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code.
+
+    Codes: 0 done; 2 the input or the call is wrong; 3 done with failed videos; 4 a regression; 130
+    interrupted; 1 a fault of this program. Errors are one sentence on stderr; ``REFSEG_DEBUG=1`` adds the
+    traceback.
+    """
+    from refseg.bench.cli.parser import build_parser
+
+    try:
+        args = build_parser().parse_args(argv)
+        code: int = args.run(args)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        _tell("interrupted; what is done is kept, and the same command goes on from there")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) went away; Python must not complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except RefsegError as error:
+        _tell(str(error))
+        return error.exit_code
+    except OSError as error:
+        if error.filename is None:
+            return _fault(error)
+        _tell(f"{error.filename}: {error.strerror}")
+        return InputError.exit_code
+    except Exception as error:
+        return _fault(error)
+
+
+def _fault(error: Exception) -> int:
+    _tell(f"a fault of this program, {type(error).__name__}: {error} (REFSEG_DEBUG=1 shows where)")
+    return 1
+
+
+def _tell(text: str) -> None:
+    if os.environ.get("REFSEG_DEBUG"):
+        import traceback
+
+        traceback.print_exc()
+    print(f"bench: {' '.join(text.split())}", file=sys.stderr)

@@ -1,0 +1,131 @@
+"""What subcommands share: common options, JSON on stdout and nothing beside it, small tables."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from refseg.bench.errors import InputError
+
+# Generic only to type checkers.
+Commands: TypeAlias = "argparse._SubParsersAction[Any]"
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json FILE|-``."""
+    parser.add_argument(
+        "--json", metavar="FILE", help="write the result as JSON to a file; - for stdout, alone there"
+    )
+
+
+def add_set(parser: argparse.ArgumentParser, of: str) -> None:
+    """Add the repeatable ``--set KEY=VALUE``."""
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], help=f"an option of {of}; may be repeated"
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``."""
+    parser.add_argument(
+        "--device", metavar="D", default="auto", help="cpu, cuda, cuda:1 …; default: cuda where there is one"
+    )
+
+
+def add_dataset(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """Add ``--dataset``, ``--split`` and ``--root``."""
+    parser.add_argument("--dataset", metavar="NAME", required=required, help="see `bench list datasets`")
+    parser.add_argument("--split", metavar="S", help="default: the data set's own")
+    parser.add_argument("--root", metavar="DIR", help="its folder; default: see `bench data set --help`")
+
+
+def positive(text: str) -> int:
+    """Parse a whole number of at least 1, for argparse."""
+    if not text.isascii() or not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def chosen_device(name: str) -> str:
+    """Return a torch device string; torch is imported only where a GPU may be.
+
+    Raises:
+        InputError: A CUDA device is asked for that is not there, or the name is none of torch's.
+    """
+    if name == "auto":
+        if not any(os.path.exists(p) for p in ("/dev/nvidiactl", "/dev/dxg")):
+            return "cpu"
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name != "cpu":
+        import torch
+
+        try:
+            kind = torch.device(name)
+        except RuntimeError:
+            raise InputError(f"--device {name} is no device; give cpu, cuda or cuda:N.") from None
+        if kind.type == "cuda" and (kind.index or 0) >= torch.cuda.device_count():
+            raise InputError(f"--device {name}: this computer has {torch.cuda.device_count()} CUDA devices.")
+    return name
+
+
+@contextlib.contextmanager
+def guarded_stdout(json_target: str | None) -> Iterator[None]:
+    """Where JSON goes to stdout, send everything else that is printed to stderr, also from C code and children."""
+    if json_target != "-":
+        yield
+        return
+    sys.stdout.flush()
+    saved = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+
+
+def emit(value: Any, json_target: str | None, text: str) -> None:
+    """Print what people read, and write the JSON where it was asked for."""
+    if json_target == "-":
+        print(text, file=sys.stderr)
+        print(json.dumps(value, indent=2, allow_nan=False))
+        return
+    if json_target:
+        from refseg.bench.atomic import write_json
+
+        write_json(Path(json_target), value, indent=2)
+    print(text)
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return aligned columns: the first to the left, the others to the right."""
+    table = [list(header), *map(list, rows)]
+    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
+    lines = [_aligned(row, widths) for row in table]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table, the first column to the left, the others to the right."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in (header, rule, *rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in escaped)
+
+
+def percent(value: object) -> str:
+    """Return a score with one decimal, as papers print it; a dash where there is none."""
+    return f"{value:.1f}" if isinstance(value, int | float) else "–"
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+    return "  ".join(cells).rstrip()

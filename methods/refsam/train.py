@@ -1,0 +1,270 @@
+"""Trains RefSAM on RefShapes by the paper's recipe in small (paper IV-B).
+
+As the paper pre-trains on RefCOCO's images and fine-tunes on Refer-YouTube-VOS's clips, the first phase sees single
+images, the second clips whose frames run in order with the track token carried without detaching. Dice and focal
+loss 1:1 on the mask that is the output, AdamW with a learning rate per module.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from refseg.bench.errors import InputError
+from refseg.bench.options import parse_options
+from refseg.bench.types import TrainRequest
+from refseg.datasets.refshapes.random import Stream
+from refseg.datasets.refshapes.scene import FRAMES
+from refseg.datasets.refshapes.train import Sample, clip_sample, image_sample
+from refseg.methods.losses import dice_loss, focal_loss
+from refseg.methods.refsam.config import CONFIGS, DenseMode, TrackToken
+from refseg.methods.refsam.model import RefSam, build_refsam
+from refseg.methods.refsam.text import build_tiny_text
+from refseg.methods.sam.transforms import normalise_and_pad
+from refseg.methods.sam.weights import load_into, load_tensors, save_safetensors
+from refseg.methods.training import Training, cosine_with_warmup
+
+SAM_WEIGHTS = Path(__file__).parent.parent / "sam" / "weights" / "sam_tiny.safetensors"
+DEV_SEED = 999_983
+"""Seed of the videos that the training is watched on; no training uses it."""
+
+
+@dataclass(frozen=True)
+class RefSamTrainOptions:
+    """Settings of the recipe.
+
+    The paper's learning rates (1e-4, 1e-6 for the decoder, 1e-5 for adapters) tune a pre-trained ViT-H; a decoder and
+    encoder of this size that have only seen point and box prompts need larger ones.
+
+    Attributes:
+        sam: Weights of the tiny SAM; None: the shipped ones.
+        image_steps: Steps of the first phase.
+        images: Images a step.
+        clip_steps: Steps of the second phase.
+        clips: Clips a step.
+        clip_frames: Frames a clip (the paper: 3).
+        clip_start: ``paper``: {t - U[1,3], t, t + U[1,3]}; ``first_frame``: frame 0 and then steps of U[1,3], as
+            RefShapes asks for places and relations in the first frame.
+        sentences: Sentences an image or clip.
+        no_target: Weight of sentences without a target; the other types' weights sum to 100.
+        lr: Learning rate of cross-modal MLP, dense attention, tracking and text encoder.
+        decoder_lr: That of the mask decoder.
+        adapter_lr: That of the adapters.
+        clip_lr_factor: Factor on all of them in the second phase.
+    """
+
+    sam: str | None = None
+    image_steps: int = 3000
+    images: int = 12
+    clip_steps: int = 2400
+    clips: int = 4
+    clip_frames: int = 5
+    clip_start: Literal["paper", "first_frame"] = "first_frame"
+    sentences: int = 6
+    no_target: int = 5
+    lr: float = 1e-3
+    decoder_lr: float = 5e-4
+    adapter_lr: float = 1e-3
+    clip_lr_factor: float = 0.6
+    weight_decay: float = 0.01
+    warmup: int = 200
+    seed: int = 0
+    evaluate_every: int = 500
+    use_adapter: bool = True
+    dense: DenseMode = "hda"
+    normalize: bool = False
+    itm_token: TrackToken = "main_mask"
+    itm_residual: bool = True
+    mlp_layers: int = 1
+
+
+@dataclass(frozen=True)
+class ClipBatch:
+    """B clips of T frames with N sentences in all.
+
+    Attributes:
+        frames: (T, B, 3, S, S) normalised.
+        masks: (T, N, H, W) float 0/1; all 0 where the referent is not visible.
+        texts: N sentences.
+        clip_index: (N,) which clip each sentence is about.
+    """
+
+    frames: Tensor
+    masks: Tensor
+    texts: list[str]
+    clip_index: Tensor
+
+
+def collate(samples: list[Sample], image_size: int) -> ClipBatch:
+    """Stack samples of equally many frames."""
+    frames = torch.from_numpy(np.stack([s.frames for s in samples], axis=1))  # (T, B, H, W, 3)
+    t, b, h, w, _ = frames.shape
+    flat = normalise_and_pad(frames.flatten(0, 1).permute(0, 3, 1, 2), image_size)
+    masks, texts, index = [], [], []
+    for i, sample in enumerate(samples):
+        for sentence in sample.sentences:
+            label = 255 if sentence.object_id is None else int(sentence.object_id)
+            masks.append(sample.labels == label)
+            texts.append(sentence.text)
+            index.append(i)
+    stacked = torch.from_numpy(np.stack(masks, axis=1)).float()
+    return ClipBatch(flat.view(t, b, 3, image_size, image_size), stacked, texts, torch.tensor(index))
+
+
+def clip_times(rng: Stream, frames: int) -> list[int]:
+    """Return frame 0 and then steps of U[1,3], clamped to the video."""
+    times = [0]
+    while len(times) < frames:
+        times.append(min(FRAMES - 1, times[-1] + rng.integer(1, 3)))
+    return times
+
+
+def make_batch(options: RefSamTrainOptions, step: int, image_size: int) -> ClipBatch:
+    """Draw the batch of a step: images in the first phase, clips in the second."""
+    if step < options.image_steps:
+        first = step * options.images
+        samples = [
+            image_sample(options.seed, first + i, options.sentences, no_target=options.no_target)
+            for i in range(options.images)
+        ]
+        return collate([s for s in samples if s.sentences], image_size)
+    first = options.image_steps * options.images + (step - options.image_steps) * options.clips
+    samples = []
+    for i in range(first, first + options.clips):
+        rng = Stream(options.seed, i, 7)
+        times = clip_times(rng, options.clip_frames) if options.clip_start == "first_frame" else None
+        samples.append(clip_sample(options.seed, i, options.sentences, times, no_target=options.no_target))
+    return collate([s for s in samples if s.sentences], image_size)
+
+
+def clip_losses(model: RefSam, batch: ClipBatch) -> dict[str, Tensor]:
+    """Return the losses of a batch: frames in order, the track token carried on from frame to frame."""
+    t, b = batch.frames.shape[:2]
+    height, width = batch.masks.shape[-2:]
+    side = batch.frames.shape[-1]
+    features = model.encode_image(batch.frames.flatten(0, 1))
+    text = model.encode_text(batch.texts)
+    track, dice, focal = None, [], []
+    for i in range(t):
+        output = model.decode(features, text, batch.clip_index + i * b, track)
+        low, _ = model.select(output)
+        logits = F.interpolate(low[:, None], (side, side), mode="bilinear", align_corners=False)[:, 0]
+        logits = logits[:, :height, :width]
+        dice.append(dice_loss(logits, batch.masks[i]).mean())
+        focal.append(focal_loss(logits, batch.masks[i]).mean())
+        track = model.next_track_tokens(output)
+    d, f = torch.stack(dice).mean(), torch.stack(focal).mean()
+    return {"loss": d + 20 * f, "dice": d, "focal": f}
+
+
+@torch.no_grad()
+def dev_iou(model: RefSam, options: RefSamTrainOptions, image_size: int, *, clips: int = 24) -> dict[str, float]:
+    """Return the mean J of sentences in fresh images and, over all 16 frames, in fresh videos, in percent."""
+    dev = replace(options, seed=DEV_SEED)
+    images = collate([image_sample(DEV_SEED, i, 4) for i in range(64)], image_size)
+    videos = [clip_sample(DEV_SEED, i, 4, range(FRAMES)) for i in range(clips)]
+    out = {"dev_image_J": 100 * float(_mean_j(model, images).mean())}
+    if dev.clip_steps:
+        values, kinds = [], []
+        for video in videos:
+            values.append(_mean_j(model, collate([video], image_size)))
+            kinds += [s.type for s in video.sentences]
+        j = torch.cat(values)
+        out["dev_video_J"] = 100 * float(j.mean())
+        for kind in sorted(set(kinds)):
+            out[f"dev_video_J_{kind}"] = 100 * float(j[[k == kind for k in kinds]].mean())
+    return out
+
+
+def _mean_j(model: RefSam, batch: ClipBatch) -> Tensor:
+    """Return J of each sentence, averaged over frames; both empty counts as 1."""
+    t, b = batch.frames.shape[:2]
+    height, width = batch.masks.shape[-2:]
+    side = batch.frames.shape[-1]
+    text = model.encode_text(batch.texts)
+    track, scores = None, []
+    for i in range(t):
+        output = model.decode(model.encode_image(batch.frames[i]), text, batch.clip_index, track)
+        low, _ = model.select(output)
+        logits = F.interpolate(low[:, None], (side, side), mode="bilinear", align_corners=False)[:, 0]
+        on, truth = logits[:, :height, :width] > 0, batch.masks[i] > 0.5
+        union = (on | truth).sum((-2, -1))
+        scores.append(torch.where(union > 0, (on & truth).sum((-2, -1)) / union.clamp(min=1), 1.0))
+        track = model.next_track_tokens(output)
+    return torch.stack(scores).mean(0)
+
+
+def parameter_groups(model: RefSam, options: RefSamTrainOptions) -> list[dict[str, object]]:
+    """Return optimiser groups: a learning rate per module, no weight decay on vectors."""
+    rates = {"mask_decoder": options.decoder_lr, "adapters": options.adapter_lr}
+    groups: list[dict[str, object]] = []
+    for name, part in model.learnable_modules().items():
+        for decayed in (True, False):
+            chosen = [p for p in part.parameters() if (p.ndim >= 2) == decayed]
+            decay = options.weight_decay if decayed else 0.0
+            groups.append({"params": chosen, "lr": rates.get(name, options.lr), "weight_decay": decay})
+    return groups
+
+
+def learnable_state(model: RefSam) -> dict[str, Tensor]:
+    """Return the learnable tensors by their names in the model: what RefSAM adds to the SAM it stands on."""
+    learnable = {name for name, p in model.named_parameters() if p.requires_grad}
+    return {name: value for name, value in model.state_dict().items() if name in learnable}
+
+
+def recipe(request: TrainRequest) -> Mapping[str, float]:
+    """Train ``refsam_tiny``; writes ``refsam_tiny.safetensors`` (the learnable tensors) into ``request.out``.
+
+    Raises:
+        InputError: Another method than ``refsam_tiny``, or SAM weights that do not fit.
+    """
+    if request.method != "refsam_tiny":
+        raise InputError(
+            f"Recipe {request.recipe} trains refsam_tiny, not {request.method}; give --method refsam_tiny."
+        )
+    options = parse_options(RefSamTrainOptions, request.options, owner=f"recipe {request.recipe}")
+    config = replace(
+        CONFIGS["refsam_tiny"],
+        use_adapter=options.use_adapter,
+        dense=options.dense,
+        normalize=options.normalize,
+        itm_token=options.itm_token,
+        itm_residual=options.itm_residual,
+        mlp_layers=options.mlp_layers,
+    )
+    size = config.sam.image_size
+    torch.manual_seed(options.seed)
+    model = build_refsam(config, build_tiny_text(attention_mask=config.text_attention_mask))
+    sam_path = Path(options.sam) if options.sam else SAM_WEIGHTS
+    load_into(model.sam, load_tensors(sam_path), sam_path)
+    model.train()
+    images = cosine_with_warmup(options.image_steps, options.warmup)
+    clips = cosine_with_warmup(options.clip_steps, options.warmup)
+    fingerprint = json.dumps({"recipe": request.recipe, **asdict(options)}, sort_keys=True)
+    out = Path(request.out)
+    spent = Training(
+        out=out,
+        steps=options.image_steps + options.clip_steps,
+        network=model,
+        optimizer=torch.optim.AdamW(parameter_groups(model, options)),
+        schedule=lambda s: images(s)
+        if s < options.image_steps
+        else options.clip_lr_factor * clips(s - options.image_steps),
+        make_batch=lambda step: make_batch(options, step, size),
+        compute=lambda batch, step: clip_losses(model, batch),
+        evaluate=lambda: dev_iou(model, options, size),
+        fingerprint=fingerprint,
+        evaluate_every=options.evaluate_every,
+    ).run(resume=request.resume)
+    model.eval()
+    figures = {**dev_iou(model, options, size), **spent}
+    save_safetensors(learnable_state(model), out / "refsam_tiny.safetensors", {"fingerprint": fingerprint})
+    return figures
