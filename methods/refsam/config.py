@@ -80,10 +80,16 @@ CONFIGS = {
         sam=SAM_CONFIGS["tiny"],
         text="tiny",
         mlp_hidden_dim=128,
+        normalize=False,
+        mask_selection="first",
         freeze_text=False,
     ),
     "refsam_vit_b": RefSamConfig(sam=SAM_CONFIGS["vit_b"]),
     "refsam_vit_l": RefSamConfig(sam=SAM_CONFIGS["vit_l"]),
     "refsam_vit_h": RefSamConfig(sam=SAM_CONFIGS["vit_h"]),
 }
-"""Named variants; ``refsam_vit_h`` is the paper's headline. The tiny text encoder is learnt with the rest."""
+"""Named variants; ``refsam_vit_h`` is the paper's headline.
+
+The tiny one learns its text encoder with the rest, and does not normalise: at this width the scores of unit vectors
+lie within 1/sqrt(128), which leaves the attention over the words all but uniform.
+"""

@@ -2,7 +2,7 @@
 
 As the paper pre-trains on RefCOCO's images and fine-tunes on Refer-YouTube-VOS's clips, the first phase sees single
 images, the second clips whose frames run in order with the track token carried without detaching. Dice and focal
-loss 1:1 on the mask that is the output, AdamW with a learning rate per module.
+loss on the mask that is the output, AdamW with a learning rate per module.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from refseg.bench.options import parse_options
 from refseg.bench.types import TrainRequest
 from refseg.datasets.refshapes.random import Stream
 from refseg.datasets.refshapes.scene import FRAMES
-from refseg.datasets.refshapes.train import Sample, clip_sample, image_sample
+from refseg.datasets.refshapes.train import VERSION, Sample, clip_sample, image_sample
 from refseg.methods.losses import dice_loss, focal_loss
 from refseg.methods.refsam.config import CONFIGS, DenseMode, TrackToken
 from refseg.methods.refsam.model import RefSam, build_refsam
 from refseg.methods.refsam.text import build_tiny_text
+from refseg.methods.refsam.weights import save_weights
 from refseg.methods.sam.transforms import normalise_and_pad
-from refseg.methods.sam.weights import load_into, load_tensors, save_safetensors
+from refseg.methods.sam.weights import SAM_TINY, file_sha256, load_into, load_tensors
 from refseg.methods.training import Training, cosine_with_warmup
 
-SAM_WEIGHTS = Path(__file__).parent.parent / "sam" / "weights" / "sam_tiny.safetensors"
 DEV_SEED = 999_983
 """Seed of the videos that the training is watched on; no training uses it."""
 
@@ -54,6 +54,7 @@ class RefSamTrainOptions:
         clip_start: ``paper``: {t - U[1,3], t, t + U[1,3]}; ``first_frame``: frame 0 and then steps of U[1,3], as
             RefShapes asks for places and relations in the first frame.
         sentences: Sentences an image or clip.
+        focal: Weight of the focal loss beside Dice; the paper's is 1, SAM's 20.
         no_target: Weight of sentences without a target; the other types' weights sum to 100.
         lr: Learning rate of cross-modal MLP, dense attention, tracking and text encoder.
         decoder_lr: That of the mask decoder.
@@ -62,14 +63,15 @@ class RefSamTrainOptions:
     """
 
     sam: str | None = None
-    image_steps: int = 3000
+    image_steps: int = 2600
     images: int = 12
-    clip_steps: int = 2400
+    clip_steps: int = 2100
     clips: int = 4
     clip_frames: int = 5
     clip_start: Literal["paper", "first_frame"] = "first_frame"
     sentences: int = 6
     no_target: int = 5
+    focal: float = 20.0
     lr: float = 1e-3
     decoder_lr: float = 5e-4
     adapter_lr: float = 1e-3
@@ -77,10 +79,9 @@ class RefSamTrainOptions:
     weight_decay: float = 0.01
     warmup: int = 200
     seed: int = 0
-    evaluate_every: int = 500
+    evaluate_every: int = 600
     use_adapter: bool = True
     dense: DenseMode = "hda"
-    normalize: bool = False
     itm_token: TrackToken = "main_mask"
     itm_residual: bool = True
     mlp_layers: int = 1
@@ -145,7 +146,7 @@ def make_batch(options: RefSamTrainOptions, step: int, image_size: int) -> ClipB
     return collate([s for s in samples if s.sentences], image_size)
 
 
-def clip_losses(model: RefSam, batch: ClipBatch) -> dict[str, Tensor]:
+def clip_losses(model: RefSam, batch: ClipBatch, focal_weight: float) -> dict[str, Tensor]:
     """Return the losses of a batch: frames in order, the track token carried on from frame to frame."""
     t, b = batch.frames.shape[:2]
     height, width = batch.masks.shape[-2:]
@@ -162,7 +163,7 @@ def clip_losses(model: RefSam, batch: ClipBatch) -> dict[str, Tensor]:
         focal.append(focal_loss(logits, batch.masks[i]).mean())
         track = model.next_track_tokens(output)
     d, f = torch.stack(dice).mean(), torch.stack(focal).mean()
-    return {"loss": d + 20 * f, "dice": d, "focal": f}
+    return {"loss": d + focal_weight * f, "dice": d, "focal": f}
 
 
 @torch.no_grad()
@@ -214,12 +215,6 @@ def parameter_groups(model: RefSam, options: RefSamTrainOptions) -> list[dict[st
     return groups
 
 
-def learnable_state(model: RefSam) -> dict[str, Tensor]:
-    """Return the learnable tensors by their names in the model: what RefSAM adds to the SAM it stands on."""
-    learnable = {name for name, p in model.named_parameters() if p.requires_grad}
-    return {name: value for name, value in model.state_dict().items() if name in learnable}
-
-
 def recipe(request: TrainRequest) -> Mapping[str, float]:
     """Train ``refsam_tiny``; writes ``refsam_tiny.safetensors`` (the learnable tensors) into ``request.out``.
 
@@ -235,7 +230,6 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
         CONFIGS["refsam_tiny"],
         use_adapter=options.use_adapter,
         dense=options.dense,
-        normalize=options.normalize,
         itm_token=options.itm_token,
         itm_residual=options.itm_residual,
         mlp_layers=options.mlp_layers,
@@ -243,7 +237,7 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
     size = config.sam.image_size
     torch.manual_seed(options.seed)
     model = build_refsam(config, build_tiny_text(attention_mask=config.text_attention_mask))
-    sam_path = Path(options.sam) if options.sam else SAM_WEIGHTS
+    sam_path = Path(options.sam) if options.sam else SAM_TINY
     load_into(model.sam, load_tensors(sam_path), sam_path)
     model.train()
     images = cosine_with_warmup(options.image_steps, options.warmup)
@@ -259,12 +253,13 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
         if s < options.image_steps
         else options.clip_lr_factor * clips(s - options.image_steps),
         make_batch=lambda step: make_batch(options, step, size),
-        compute=lambda batch, step: clip_losses(model, batch),
+        compute=lambda batch, step: clip_losses(model, batch, options.focal),
         evaluate=lambda: dev_iou(model, options, size),
         fingerprint=fingerprint,
         evaluate_every=options.evaluate_every,
     ).run(resume=request.resume)
     model.eval()
     figures = {**dev_iou(model, options, size), **spent}
-    save_safetensors(learnable_state(model), out / "refsam_tiny.safetensors", {"fingerprint": fingerprint})
+    facts = {"recipe": fingerprint, "sam_sha256": file_sha256(sam_path), "dataset": f"refshapes {VERSION}"}
+    save_weights(model, out / "refsam_tiny.safetensors", facts)
     return figures

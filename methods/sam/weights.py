@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,15 @@ import torch
 from torch import Tensor
 
 from refseg.bench.errors import InputError
+
+SAM_TINY = Path(__file__).parent / "assets" / "sam_tiny.safetensors"
+"""The tiny SAM that is shipped; ``bench train --recipe sam_refshapes`` makes it."""
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def save_safetensors(state: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
