@@ -22,7 +22,7 @@ class GridRequest:
         grid: Registered name.
         dataset: None: the grid's own.
         split: None: the grid's own.
-        root: Folder of the data set; None: configured, or none needed.
+        root: Folder of the dataset; None: configured, or none needed.
         limit: Only the first so many videos.
         seeds: How many seeds a seeded setting is run with.
         out: Folder of the runs; None: ``runs/GRID``.

@@ -1,4 +1,4 @@
-"""The user's configuration: where data sets lie on this computer.
+"""The user's configuration: where datasets lie on this computer.
 
 One JSON file, ``$REFSEG_CONFIG`` or ``$XDG_CONFIG_HOME/refseg/config.json``:
 ``{"datasets": {"refdavis17": {"root": "/data/ref-davis"}}}``.
@@ -42,7 +42,7 @@ def load_config() -> dict[str, Any]:
 
 
 def set_root(dataset: str, root: str) -> Path:
-    """Remember a data set's folder; returns the configuration's path."""
+    """Remember a dataset's folder; returns the configuration's path."""
     if not Path(root).is_dir():
         raise InputError(f"{root} is not a folder; give the folder that holds {dataset}.")
     config = load_config()
@@ -52,7 +52,7 @@ def set_root(dataset: str, root: str) -> Path:
 
 
 def find_root(dataset: str, given: str | None) -> str | None:
-    """Return a data set's folder: the one given, the configured one, or ``$REFSEG_DATA/<dataset>``.
+    """Return a dataset's folder: the one given, the configured one, or ``$REFSEG_DATA/<dataset>``.
 
     Raises:
         InputError: The folder that is named does not exist.

@@ -25,15 +25,15 @@ class Setting:
 
 @dataclass(frozen=True)
 class Grid:
-    """Settings that are compared on one data set.
+    """Settings that are compared on one dataset.
 
     Attributes:
         name: Registered name.
         title: Heading of its table.
-        dataset: The data set where none is chosen.
+        dataset: The dataset where none is chosen.
         settings: Its rows.
         attributes: Expression attributes whose break-down becomes columns.
-        split: The split where none is chosen; None: the data set's default.
+        split: The split where none is chosen; None: the dataset's default.
     """
 
     name: str
@@ -49,7 +49,7 @@ def controls() -> Grid:
     method = "refsam_tiny"
     return Grid(
         name="controls",
-        title="What the data set measures",
+        title="What the dataset measures",
         dataset="refshapes",
         settings=(
             Setting("truth", "oracle"),
@@ -60,7 +60,7 @@ def controls() -> Grid:
                 f"{method}, another object's sentence", "shuffled_sentences", {"source": method}, seeded=True
             ),
             Setting(f"{method}, frames in random order", "shuffled_frames", {"source": method}, seeded=True),
-            Setting(f"{method}, track token cut", method, {"itm_token": "none"}),
+            Setting(f"{method}, track token cut", method, {"track_token": "false"}),
         ),
         attributes=("needs_time",),
     )

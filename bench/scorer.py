@@ -23,9 +23,9 @@ class ScoreRequest:
     Attributes:
         predictions: A run folder.
         dataset: Registered name.
-        split: None: the data set's default, or the run's own.
-        root: Folder of the data set; None: configured, or none needed.
-        protocols: Names; none: all that the data set is scored with.
+        split: None: the dataset's default, or the run's own.
+        root: Folder of the dataset; None: configured, or none needed.
+        protocols: Names; none: all that the dataset is scored with.
         on_missing: What an expression without a prediction is: an error, or empty masks.
     """
 

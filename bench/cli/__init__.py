@@ -1,4 +1,4 @@
-"""The ``bench`` command: one file a subcommand; each parses and calls a library function with the same arguments.
+"""The ``bench`` command: one file a subcommand, each of which parses and calls a library function.
 
 Nothing heavy is imported before a subcommand runs, so that ``bench --help`` answers at once.
 """

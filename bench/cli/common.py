@@ -41,8 +41,25 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def add_dataset(parser: argparse.ArgumentParser, *, required: bool) -> None:
     """Add ``--dataset``, ``--split`` and ``--root``."""
     parser.add_argument("--dataset", metavar="NAME", required=required, help="see `bench list datasets`")
-    parser.add_argument("--split", metavar="S", help="default: the data set's own")
+    parser.add_argument("--split", metavar="S", help="default: the dataset's own")
     parser.add_argument("--root", metavar="DIR", help="its folder; default: see `bench data set --help`")
+
+
+def add_protocol(parser: argparse.ArgumentParser) -> None:
+    """Add the repeatable ``--protocol P[,P…]``; read it with :func:`chosen_protocols`."""
+    parser.add_argument(
+        "--protocol",
+        metavar="P",
+        action="append",
+        default=[],
+        help="see `bench list protocols`; default: all that the dataset is scored with",
+    )
+
+
+def chosen_protocols(given: Sequence[str]) -> tuple[str, ...]:
+    """Return the protocols that ``--protocol`` names, each once."""
+    names = (p.strip() for text in given for p in text.split(","))
+    return tuple(dict.fromkeys(n for n in names if n))
 
 
 def positive(text: str) -> int:
@@ -78,7 +95,7 @@ def chosen_device(name: str) -> str:
 
 @contextlib.contextmanager
 def guarded_stdout(json_target: str | None) -> Iterator[None]:
-    """Where JSON goes to stdout, send everything else that is printed to stderr, also from C code and children."""
+    """Where JSON goes to stdout, send all else that is printed to stderr, also from C code and children."""
     if json_target != "-":
         yield
         return

@@ -1,4 +1,4 @@
-"""``bench data``: describe and check a data set, remember where it lies."""
+"""``bench data``: describe and check a dataset, remember where it lies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ INPUT_ERROR = 2
 
 def add(commands: Commands) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser("data", help="describe or check a data set; remember where it lies")
+    parser = commands.add_parser("data", help="describe or check a dataset; remember where it lies")
     actions = parser.add_subparsers(metavar="ACTION", dest="action", required=True)
     for name, text in (
         ("describe", "print a split's counts, kinds of sentences and version"),
@@ -20,7 +20,7 @@ def add(commands: Commands) -> None:
     ):
         action = actions.add_parser(name, help=text, description=text)
         action.add_argument("dataset", metavar="DATASET", help="see `bench list datasets`")
-        action.add_argument("--split", metavar="S", help="default: the data set's own")
+        action.add_argument("--split", metavar="S", help="default: the dataset's own")
         action.add_argument("--root", metavar="DIR", help="its folder")
         add_json(action)
         action.set_defaults(run=describe if name == "describe" else check)
@@ -28,10 +28,10 @@ def add(commands: Commands) -> None:
         "--all-frames", action="store_true", help="read every frame, not the first and last of each video"
     )
     text = (
-        "Remember a data set's folder, so that --root may be left out. Without it, $REFSEG_DATA/NAME is "
+        "Remember a dataset's folder, so that --root may be left out. Without it, $REFSEG_DATA/NAME is "
         "looked at."
     )
-    remember = actions.add_parser("set", help="remember a data set's folder", description=text)
+    remember = actions.add_parser("set", help="remember a dataset's folder", description=text)
     remember.add_argument("dataset", metavar="NAME")
     remember.add_argument("folder", metavar="DIR")
     remember.set_defaults(run=set_folder)

@@ -12,7 +12,7 @@ KINDS: tuple[registry.Kind, ...] = ("methods", "datasets", "protocols", "grids",
 
 def add(commands: Commands) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser("list", help="list methods, data sets, protocols, grids and recipes")
+    parser = commands.add_parser("list", help="list methods, datasets, protocols, grids and recipes")
     parser.add_argument("kind", metavar="KIND", nargs="?", choices=KINDS, help=", ".join(KINDS))
     add_json(parser)
     parser.set_defaults(run=run)
@@ -22,16 +22,19 @@ def run(args: argparse.Namespace) -> int:
     """List one kind, or all."""
     tables = {kind: registry.table(kind) for kind in ([args.kind] if args.kind else KINDS)}
     value = {
-        kind: [{"name": n, "summary": e.summary, "provider": e.provider, "error": e.error} for n, e in
-        t.items()] for kind, t in tables.items()
+        kind: [
+            {"name": n, "summary": e.summary, "provider": e.provider, "error": e.error} for n, e in t.items()
+        ]
+        for kind, t in tables.items()
     }
     width = max(len(name) for table in tables.values() for name in table)
     blocks = []
     for kind, table in tables.items():
         lines = [f"  {name:{width}}  {entry.error or entry.summary}" for name, entry in table.items()]
         if kind == "methods":
-            lines.append(f"  {'all_tiny':{width}}  every method whose name ends in _tiny, one after the
-            other")
+            lines.append(
+                f"  {'all_tiny':{width}}  every method whose name ends in _tiny, one after the other"
+            )
         blocks.append("\n".join([kind, *lines]))
     emit(value, args.json, "\n\n".join(blocks))
     return 0

@@ -46,7 +46,7 @@ def build_parser() -> Parser:
     """Return the parser of the whole command line."""
     parser = Parser(
         prog="bench",
-        description="Run, score and report referring segmentation methods on any data set.",
+        description="Run, score and report referring segmentation methods on any dataset.",
         epilog="Start with: bench run --method refsam_tiny --dataset refshapes",
     )
     parser.add_argument("--version", action="version", version=f"refseg-bench {_version()}")

@@ -32,7 +32,7 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     dataset = plan["dataset"]
     rows = [
         ("method", plan["method"]["name"]),
-        ("data set", f"{dataset['name']} {dataset['split']} (version {dataset['version']})"),
+        ("dataset", f"{dataset['name']} {dataset['split']} (version {dataset['version']})"),
         ("protocols", ", ".join(plan["protocols"])),
         ("videos", str(plan["videos"])),
         ("frames", str(plan["frames"])),

@@ -10,8 +10,10 @@ from refseg.bench.cli.common import (
     add_dataset,
     add_device,
     add_json,
+    add_protocol,
     add_set,
     chosen_device,
+    chosen_protocols,
     emit,
     guarded_stdout,
     positive,
@@ -24,28 +26,31 @@ def add(commands: Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "run",
-        help="run a method on a data set, score it, write its page",
-        description="Run a method on a data set, score it and write its page. The same command goes on where
-        it " "was interrupted.",
+        help="run a method on a dataset, score it, write its page",
+        description="Run a method on a dataset, score it and write its page. The same command goes on where it "
+        "was interrupted.",
     )
     parser.add_argument(
-        "--method", metavar="NAME", required=True, help="a name, a comma list or all_tiny; see `bench list "
-        "methods`"
+        "--method",
+        metavar="NAME",
+        required=True,
+        help="a name, a comma list or all_tiny; see `bench list methods`",
     )
     add_dataset(parser, required=True)
-    parser.add_argument(
-        "--protocol", metavar="P", action="append", default=[], help="default: all that the data set is "
-        "scored with"
-    )
+    add_protocol(parser)
     parser.add_argument("--out", metavar="DIR", help="run folder; default: runs/METHOD-DATASET-SPLIT")
-    parser.add_argument("--limit", metavar="N", type=positive, help="only the first N videos (a partial
-    result)") add_set(parser, "the method; dataset.KEY=VALUE for the data set")
+    parser.add_argument(
+        "--limit", metavar="N", type=positive, help="only the first N videos (a partial result)"
+    )
+    add_set(parser, "the method; dataset.KEY=VALUE for the dataset")
     add_device(parser)
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--fresh", action="store_true", help="delete what an earlier run left in the folder")
-    again.add_argument("--resume", action="store_true", help="go on where an earlier run stopped (the
-    default)") parser.add_argument("--no-page", action="store_true", help="do not write the HTML page")
+    again.add_argument(
+        "--resume", action="store_true", help="go on where an earlier run stopped (the default)"
+    )
+    parser.add_argument("--no-page", action="store_true", help="do not write the HTML page")
     parser.add_argument("--dry-run", action="store_true", help="say what would run, and do nothing")
     add_json(parser)
     parser.set_defaults(run=run)
@@ -87,13 +92,12 @@ def _request(args: argparse.Namespace, name: str, *, several: bool) -> Any:
     from refseg.bench.options import split_assignments
     from refseg.bench.runner import RunRequest
 
-    protocols = tuple(p.strip() for text in args.protocol for p in text.split(",") if p.strip())
     return RunRequest(
         method=name,
         dataset=args.dataset,
         split=args.split,
         root=args.root,
-        protocols=protocols,
+        protocols=chosen_protocols(args.protocol),
         out=str(Path(args.out) / safe_name(name)) if several and args.out else args.out,
         limit=args.limit,
         options=split_assignments(args.set),

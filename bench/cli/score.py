@@ -17,7 +17,7 @@ def add(commands: Commands) -> None:
         metavar="P",
         action="append",
         default=[],
-        help="default: all that the data set is scored with",
+        help="default: all that the dataset is scored with",
     )
     parser.add_argument(
         "--on-missing",

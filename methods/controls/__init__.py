@@ -1,4 +1,4 @@
-"""Controls: known answers and broken input, which show what a data set and a score measure."""
+"""Controls: known answers and broken input, which show what a dataset and a score measure."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class Oracle:
         self._dataset: Dataset | None = None
 
     def bind(self, dataset: Dataset) -> None:
-        """Take the data set whose truth is answered with."""
+        """Take the dataset whose truth is answered with."""
         self._dataset = dataset
 
     def segment(self, video: Video, expressions: Sequence[Expression]) -> Iterator[FramePrediction]:

@@ -72,7 +72,7 @@ class _Wrapped:
         )
 
     def bind(self, dataset: Dataset) -> None:
-        """Hand the data set on to the source."""
+        """Hand the dataset on to the source."""
         bind = getattr(self.source, "bind", None)
         if bind is not None:
             bind(dataset)
@@ -87,7 +87,7 @@ class ShuffledSentences(_Wrapped):
 
     Sentences are handed round between the objects of a video so that each expression gets the text of one
     that refers to a different set of objects. Where a video has no such expression (all name the same
-    objects, or labels are hidden), the text comes from the next video of the data set that has a text of its
+    objects, or labels are hidden), the text comes from the next video of the dataset that has a text of its
     own.
     """
 
@@ -96,7 +96,7 @@ class ShuffledSentences(_Wrapped):
         self._dataset: Dataset | None = None
 
     def bind(self, dataset: Dataset) -> None:
-        """Take the data set, for texts of other videos."""
+        """Take the dataset, for texts of other videos."""
         super().bind(dataset)
         self._dataset = dataset
 
