@@ -66,7 +66,9 @@ def find_root(dataset: str, given: str | None) -> str | None:
             f"the configuration {config_path()}",
         ),
     ):
-        if root:
+        if root == "":
+            raise InputError(f"The root of {dataset} ({source}) is empty; give the folder that holds it.")
+        if root is not None:
             if not Path(root).exists():
                 raise InputError(
                     f"The root {root} of {dataset} ({source}) does not exist; give --root DIR or set it by "

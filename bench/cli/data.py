@@ -1,40 +1,48 @@
-"""``bench data``: describe and check a dataset, remember where it lies."""
+"""``bench data``: describe, check and draw a dataset, remember where it lies."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
-from refseg.bench.cli.common import Commands, add_json, emit, guarded_stdout
+from refseg.bench.cli.common import Commands, add_json, emit, guarded_stdout, positive
 
 INPUT_ERROR = 2
 
 
 def add(commands: Commands) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser("data", help="describe or check a dataset; remember where it lies")
+    parser = commands.add_parser("data", help="describe, check or draw a dataset; remember where it lies")
     actions = parser.add_subparsers(metavar="ACTION", dest="action", required=True)
     for name, text in (
         ("describe", "print a split's counts, kinds of sentences and version"),
         ("check", "read a split and compare it with its published counts"),
     ):
         action = actions.add_parser(name, help=text, description=text)
-        action.add_argument("dataset", metavar="DATASET", help="see `bench list datasets`")
-        action.add_argument("--split", metavar="S", help="default: the dataset's own")
-        action.add_argument("--root", metavar="DIR", help="its folder")
+        _add_split(action)
         add_json(action)
         action.set_defaults(run=describe if name == "describe" else check)
     actions.choices["check"].add_argument(
         "--all-frames", action="store_true", help="read every frame, not the first and last of each video"
     )
-    text = (
-        "Remember a dataset's folder, so that --root may be left out. Without it, $REFSEG_DATA/NAME is "
-        "looked at."
-    )
+    text = "draw frames of a split, with their masks and sentences, into one picture"
+    sheet = actions.add_parser("sheet", help=text, description=text)
+    _add_split(sheet)
+    sheet.add_argument("--out", metavar="PNG", required=True, help="the picture")
+    sheet.add_argument("--videos", metavar="N", type=positive, default=4, help="how many videos; default: 4")
+    sheet.add_argument("--frames", metavar="N", type=positive, default=6, help="frames a video; default: 6")
+    sheet.set_defaults(run=draw_sheet)
+    text = "Remember a dataset's folder, so that --root may be left out. Else $REFSEG_DATA/NAME is looked at."
     remember = actions.add_parser("set", help="remember a dataset's folder", description=text)
     remember.add_argument("dataset", metavar="NAME")
     remember.add_argument("folder", metavar="DIR")
     remember.set_defaults(run=set_folder)
+
+
+def _add_split(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", metavar="DATASET", help="see `bench list datasets`")
+    parser.add_argument("--split", metavar="S", help="default: the dataset's own")
+    parser.add_argument("--root", metavar="DIR", help="its folder")
 
 
 def describe(args: argparse.Namespace) -> int:
@@ -64,6 +72,19 @@ def check(args: argparse.Namespace) -> int:
     verdict = f"{len(problems)} problems:" if problems else "No problem found."
     emit(report, args.json, "\n".join([_facts_text(report), "", verdict, *shown]))
     return INPUT_ERROR if problems else 0
+
+
+def draw_sheet(args: argparse.Namespace) -> int:
+    """Draw a contact sheet."""
+    from pathlib import Path
+
+    from refseg.bench.runner import open_dataset
+    from refseg.reports.sheet import write_contact_sheet
+
+    dataset = open_dataset(args.dataset, args.split, args.root)
+    write_contact_sheet(dataset, Path(args.out), videos=args.videos, frames=args.frames)
+    print(args.out)
+    return 0
 
 
 def set_folder(args: argparse.Namespace) -> int:

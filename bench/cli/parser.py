@@ -6,10 +6,22 @@ import argparse
 from importlib import metadata
 from typing import Any, NoReturn
 
-from refseg.bench.cli import ablate, data, doctor, listing, params, run, score, train
+from refseg.bench.cli import (
+    ablate,
+    data,
+    doctor,
+    export,
+    listing,
+    params,
+    report,
+    run,
+    score,
+    train,
+    view,
+)
 from refseg.bench.errors import InputError, unknown_name
 
-COMMANDS = (run, score, train, ablate, params, listing, data, doctor)
+COMMANDS = (run, score, report, view, export, train, ablate, params, listing, data, doctor)
 """Modules with ``add(subparsers)``, in the order of ``bench --help``."""
 
 

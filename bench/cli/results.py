@@ -24,6 +24,8 @@ def result_text(result: Mapping[str, Any]) -> str:
         lines += ["", f"Partial: {scored['of']} of the split's {scored['in_split']} videos."]
     if "run" in result:
         lines += ["", f"Run folder: {result['run']}"]
+    if "annotations" in result:
+        lines.append(f"Label PNGs for the official evaluator: {result['annotations']}")
     return "\n".join(lines)
 
 

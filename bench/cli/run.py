@@ -27,8 +27,8 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "run",
         help="run a method on a dataset, score it, write its page",
-        description="Run a method on a dataset, score it and write its page. The same command goes on where it "
-        "was interrupted.",
+        description="Run a method on a dataset, score it and write its page. "
+        "The same command goes on where it was interrupted.",
     )
     parser.add_argument(
         "--method",
@@ -109,10 +109,18 @@ def _request(args: argparse.Namespace, name: str, *, several: bool) -> Any:
 
 
 def _one(request: Any, dry: bool, progress: Any) -> dict[str, Any]:
+    from refseg.bench.exporter import write_annotations
     from refseg.bench.runner import execute, plan
+    from refseg.bench.subset import subset
 
     planned = plan(request)
-    return planned.describe() if dry else execute(planned, progress=progress)
+    if dry:
+        return planned.describe()
+    result = execute(planned, progress=progress)
+    mine = subset(planned.dataset, {v.id for v in planned.videos})
+    failed = {f["video"] for f in result["failures"]}
+    written = write_annotations(planned.folder, planned.key, mine, failed)
+    return result if written is None else result | {"annotations": str(written)}
 
 
 def _text(result: dict[str, Any]) -> str:

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import argparse
 
-from refseg.bench.cli.common import Commands, add_dataset, add_json, emit, guarded_stdout
+from refseg.bench.cli.common import (
+    Commands,
+    add_dataset,
+    add_json,
+    add_protocol,
+    chosen_protocols,
+    emit,
+    guarded_stdout,
+)
 
 
 def add(commands: Commands) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser("score", help="score predictions that are there: a run folder")
-    parser.add_argument("predictions", metavar="PREDICTIONS", help="a run folder")
+    parser = commands.add_parser(
+        "score",
+        help="score predictions that are there: a run, or another program's masks",
+        description="Score a run folder or another program's masks, each also as a zip.",
+    )
+    parser.add_argument("predictions", metavar="PREDICTIONS", help="a folder or a zip")
     add_dataset(parser, required=True)
     parser.add_argument(
-        "--protocol",
-        metavar="P",
-        action="append",
-        default=[],
-        help="default: all that the dataset is scored with",
+        "--layout",
+        metavar="L",
+        help="ytvos: VIDEO/EXPRESSION/FRAME.png; davis: anno_0..3/VIDEO/FRAME.png or one such folder; "
+        "run: of `bench run`; default: found out",
     )
+    add_protocol(parser)
     parser.add_argument(
         "--on-missing",
         choices=("error", "empty"),
@@ -40,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
         dataset=args.dataset,
         split=args.split,
         root=args.root,
-        protocols=tuple(p.strip() for text in args.protocol for p in text.split(",") if p.strip()),
+        layout=args.layout,
+        protocols=chosen_protocols(args.protocol),
         on_missing=args.on_missing,
     )
     with guarded_stdout(args.json):

@@ -20,7 +20,7 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "train",
         help="train a method by a recipe",
-        description="Train a method by a recipe. Checkpoint, log, loss curve and weights go into the folder --out.",
+        description="Train a method by a recipe. Checkpoint, log, curve and weights go into --out.",
     )
     parser.add_argument("--method", metavar="NAME", required=True, help="what is trained, e.g. refsam_tiny")
     parser.add_argument("--recipe", metavar="NAME", required=True, help="see `bench list recipes`")
