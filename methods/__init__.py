@@ -1,0 +1,1 @@
+"""Methods under test, one folder each, and the SAM parts that they share."""

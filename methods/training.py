@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 
 from refseg.bench.errors import InputError
+from refseg.methods.curve import draw_curve
 
 T = TypeVar("T")
 Losses = dict[str, torch.Tensor]
@@ -106,6 +107,7 @@ class Training:
                 self._log(done, figures, spent)
             if done % self.checkpoint_every == 0 or done == self.steps:
                 self._save(done, scheduler, spent)
+        draw_curve(self.out / "log.csv", self.out / "curve.png")
         return spent
 
     def _step(self, batch: Any, step: int, scheduler: LambdaLR) -> dict[str, float]:
@@ -132,7 +134,13 @@ class Training:
         )
         from rich.console import Console
 
-        columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn())
+        columns = (
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("steps"),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=Console(stderr=True)) as progress:
             task = progress.add_task("training", total=self.steps, completed=start)
             for step, batch in enumerate(loader, start):
@@ -153,7 +161,9 @@ class Training:
 
     def _restore(self, scheduler: LambdaLR) -> tuple[int, dict[str, float]]:
         if not self._checkpoint.exists():
-            raise InputError(f"{self._checkpoint} does not exist, so there is nothing to resume; leave --resume out.")
+            raise InputError(
+                f"{self._checkpoint} does not exist, so there is nothing to resume; leave --resume out."
+            )
         state = torch.load(self._checkpoint, weights_only=True)
         if state["fingerprint"] != self.fingerprint:
             raise InputError(

@@ -85,7 +85,9 @@ class RefShapes:
     def label_maps(self, video_id: str) -> NDArray[np.uint8]:
         """Return (T, H, W) uint8 object ids, 0 background."""
         if video_id not in self._scenes:
-            raise InputError(f"RefShapes {self.split} has no video {video_id!r}; see `bench data describe refshapes`.")
+            raise InputError(
+                f"RefShapes {self.split} has no video {video_id!r}; see `bench data describe refshapes`."
+            )
         scene, times, _ = self._scenes[video_id]
         return _labels(scene, times)
 
@@ -139,7 +141,9 @@ def build(request: DatasetRequest) -> RefShapes:
     split = request.split or "val"
     known = [*VIDEO_SPLITS, *IMAGE_SPLITS]
     if split not in known:
-        raise unknown_name("split of refshapes", split, known, hint="train is endless and only for `bench train`")
+        raise unknown_name(
+            "split of refshapes", split, known, hint="train is endless and only for `bench train`"
+        )
     if request.root is not None:
         raise InputError("RefShapes is drawn as it is read and has no files; leave --root out.")
     return RefShapes(split)

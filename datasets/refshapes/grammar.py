@@ -71,7 +71,17 @@ class Sentence:
 
 def vocabulary() -> list[str]:
     """Return every word that a sentence can hold, sorted."""
-    sources = [*SHAPES, *COLOURS, *TEXTURES, *RADII, *MOTIONS, *_NOUNS, *_WITH.values(), *_PLACES, *_RELATIONS]
+    sources = [
+        *SHAPES,
+        *COLOURS,
+        *TEXTURES,
+        *RADII,
+        *MOTIONS,
+        *_NOUNS,
+        *_WITH.values(),
+        *_PLACES,
+        *_RELATIONS,
+    ]
     sources += [*_MOVES, *_STILL, *_FIRST, *_LAST]
     sources += [t for image in (False, True) for p in _PLACES for t in _place_templates(p, image)]
     sources += [t for image in (False, True) for t in _relation_templates("closest to", image)]
@@ -103,16 +113,24 @@ def make_sentence(
 
 
 def sentences(
-    facts: Facts, rng: Stream, count: int, *, image: bool = False, allow_held_out: bool = False, no_target: int = 0
+    facts: Facts,
+    rng: Stream,
+    count: int,
+    *,
+    image: bool = False,
+    allow_held_out: bool = False,
+    no_target: int = 0,
 ) -> list[Sentence]:
-    """Return up to ``count`` sentences with different texts; ``no_target`` is that type's weight (others sum to 100)."""
+    """Return up to ``count`` sentences with different texts; weights of types other than ``no_target`` sum to 100."""
     weights = {k: w for k, w in TYPE_WEIGHTS.items() if not image or k not in ("motion", "order")}
     weights["no_target"] = no_target
     found: dict[str, Sentence] = {}
     for _ in range(4 * count):
         kind = rng.weighted(tuple(weights), tuple(weights.values()))
         # Several draws a type, or the types that seldom fit a scene would be rarer than their weights say.
-        draws = (make_sentence(facts, kind, rng, image=image, allow_held_out=allow_held_out) for _ in range(8))
+        draws = (
+            make_sentence(facts, kind, rng, image=image, allow_held_out=allow_held_out) for _ in range(8)
+        )
         made = next((m for m in draws if m is not None and m.text not in found), None)
         if made is not None:
             found[made.text] = made
@@ -146,7 +164,9 @@ def _random_phrase(shape: Shape, rng: Stream, allow_held_out: bool, *, broad: bo
 def _target(facts: Facts, rng: Stream, allow_held_out: bool, *, at_start: bool) -> Shape | None:
     """Return an object visible long enough to be asked for; at times, where allowed, one that training never names."""
     least = min(4, len(facts.frames))
-    fit = [s for s in facts.shown() if facts.rows_visible(s) >= least and (not at_start or facts.visible(s, 0))]
+    fit = [
+        s for s in facts.shown() if facts.rows_visible(s) >= least and (not at_start or facts.visible(s, 0))
+    ]
     if allow_held_out and rng.chance(0.4):
         fit = [s for s in fit if (s.look.colour, s.look.shape) in HELD_OUT] or fit
     return rng.choice(fit) if fit else None
@@ -168,7 +188,9 @@ def _candidates(facts: Facts, phrase: Phrase, row: int) -> list[Shape] | None:
 
 def _outermost(shapes: list[Shape], t: int, axis: tuple[int, int], margin: float) -> Shape | None:
     """Return the object farthest along an axis, by a margin."""
-    ahead = sorted(((s.centre(t)[0] * axis[0] + s.centre(t)[1] * axis[1], s.id, s) for s in shapes), reverse=True)
+    ahead = sorted(
+        ((s.centre(t)[0] * axis[0] + s.centre(t)[1] * axis[1], s.id, s) for s in shapes), reverse=True
+    )
     return ahead[0][2] if len(ahead) > 1 and ahead[0][0] - ahead[1][0] >= margin else None
 
 
@@ -176,7 +198,11 @@ def _place_templates(place: str, image: bool) -> tuple[str, ...]:
     where = f"on the {place}" if place in ("left", "right") else f"at the {place}"
     if image:
         return (f"the {{}} {where}", f"the {place}most {{}}")
-    return (f"the {{}} that starts {where}", f"the {{}} {where} at first", f"the {place}most {{}} in the first frame")
+    return (
+        f"the {{}} that starts {where}",
+        f"the {{}} {where} at first",
+        f"the {place}most {{}} in the first frame",
+    )
 
 
 def _place(facts: Facts, rng: Stream, image: bool, allow: bool) -> Sentence | None:

@@ -98,7 +98,9 @@ def _similar_look(rng: Stream, look: Look) -> Look:
     """Return a look that differs in one attribute, or in none."""
     other = _random_look(rng)
     changed = rng.weighted(("none", "shape", "colour", "texture", "size"), (4, 1, 2, 2, 2))
-    return Look(**{k: getattr(other if k == changed else look, k) for k in ("shape", "colour", "texture", "size")})
+    return Look(
+        **{k: getattr(other if k == changed else look, k) for k in ("shape", "colour", "texture", "size")}
+    )
 
 
 def _place(rng: Stream, name: str, look: Look, others: list[Shape], crossing: Shape | None) -> Shape | None:
@@ -153,8 +155,6 @@ def _path(rng: Stream, name: str, look: Look, crossing: Shape | None) -> Shape:
 
 def _start(rng: Stream, direction: int, speed: float, radius: float, extent: int) -> float:
     """Return the coordinate at frame 0 of an object that moves along this axis; a third of them enter later."""
-    if rng.chance(0.33):
-        start = -radius - speed * rng.uniform(1.0, 7.0)
-    else:
-        start = rng.uniform(radius, 0.5 * extent)
+    late = rng.chance(0.33)
+    start = -radius - speed * rng.uniform(1.0, 7.0) if late else rng.uniform(radius, 0.5 * extent)
     return start if direction > 0 else extent - start

@@ -43,7 +43,9 @@ def image_sample(seed: int, index: int, count: int, *, no_target: int = 0) -> Sa
     return Sample(frame[None], labels[None], tuple(said))
 
 
-def clip_sample(seed: int, index: int, count: int, times: Sequence[int] | None, *, no_target: int = 0) -> Sample:
+def clip_sample(
+    seed: int, index: int, count: int, times: Sequence[int] | None, *, no_target: int = 0
+) -> Sample:
     """Draw frames of scene ``index`` with up to ``count`` sentences about the whole video.
 
     Args:

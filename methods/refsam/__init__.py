@@ -1,1 +1,13 @@
-"""RefSAM: Adapting Segment Anything to referring video object segmentation (`paper` section III)."""
+"""RefSAM (paper III): referring video object segmentation with SAM."""
+
+from __future__ import annotations
+
+from refseg.bench.types import Method, MethodRequest
+
+
+def build(request: MethodRequest) -> Method:
+    """Build RefSAM in the size that the request names, with its weights."""
+    # The network's modules take seconds to import, and the registry's table must not wait for them.
+    from refseg.methods.refsam.method import RefSamMethod
+
+    return RefSamMethod(request)

@@ -107,7 +107,7 @@ class ClipBatch:
 def collate(samples: list[Sample], image_size: int) -> ClipBatch:
     """Stack samples of equally many frames."""
     frames = torch.from_numpy(np.stack([s.frames for s in samples], axis=1))  # (T, B, H, W, 3)
-    t, b, h, w, _ = frames.shape
+    t, b = frames.shape[:2]
     flat = normalise_and_pad(frames.flatten(0, 1).permute(0, 3, 1, 2), image_size)
     masks, texts, index = [], [], []
     for i, sample in enumerate(samples):
@@ -167,7 +167,9 @@ def clip_losses(model: RefSam, batch: ClipBatch, focal_weight: float) -> dict[st
 
 
 @torch.no_grad()
-def dev_iou(model: RefSam, options: RefSamTrainOptions, image_size: int, *, clips: int = 24) -> dict[str, float]:
+def dev_iou(
+    model: RefSam, options: RefSamTrainOptions, image_size: int, *, clips: int = 24
+) -> dict[str, float]:
     """Return the mean J of sentences in fresh images and, over all 16 frames, in fresh videos, in percent."""
     dev = replace(options, seed=DEV_SEED)
     images = collate([image_sample(DEV_SEED, i, 4) for i in range(64)], image_size)
@@ -187,7 +189,7 @@ def dev_iou(model: RefSam, options: RefSamTrainOptions, image_size: int, *, clip
 
 def _mean_j(model: RefSam, batch: ClipBatch) -> Tensor:
     """Return J of each sentence, averaged over frames; both empty counts as 1."""
-    t, b = batch.frames.shape[:2]
+    t = len(batch.frames)
     height, width = batch.masks.shape[-2:]
     side = batch.frames.shape[-1]
     text = model.encode_text(batch.texts)
@@ -249,9 +251,9 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
         steps=options.image_steps + options.clip_steps,
         network=model,
         optimizer=torch.optim.AdamW(parameter_groups(model, options)),
-        schedule=lambda s: images(s)
-        if s < options.image_steps
-        else options.clip_lr_factor * clips(s - options.image_steps),
+        schedule=lambda s: (
+            images(s) if s < options.image_steps else options.clip_lr_factor * clips(s - options.image_steps)
+        ),
         make_batch=lambda step: make_batch(options, step, size),
         compute=lambda batch, step: clip_losses(model, batch, options.focal),
         evaluate=lambda: dev_iou(model, options, size),

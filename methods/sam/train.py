@@ -112,7 +112,11 @@ def jittered(boxes: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def encode_and_decode(
-    sam: Sam, embeddings: Tensor, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None, masks: Tensor | None
+    sam: Sam,
+    embeddings: Tensor,
+    points: tuple[Tensor, Tensor] | None,
+    boxes: Tensor | None,
+    masks: Tensor | None,
 ) -> DecoderOutput:
     """Encode the prompts of N rows and decode them against their image embeddings (N, C, h, w)."""
     sparse, dense = sam.prompt_encoder(points=points, boxes=boxes, masks=masks)
@@ -138,7 +142,9 @@ def mask_loss(
     return per_mask[rows, best].mean(), iou_loss, low[rows, best]
 
 
-def interactive_losses(sam: Sam, batch: PromptBatch, rounds: int, step: int, image_size: int) -> dict[str, Tensor]:
+def interactive_losses(
+    sam: Sam, batch: PromptBatch, rounds: int, step: int, image_size: int
+) -> dict[str, Tensor]:
     """Return the losses of one simulated interaction: a first prompt and corrective points."""
     generator = torch.Generator().manual_seed(step)
     embeddings = sam.image_encoder(batch.images)[batch.image_index]

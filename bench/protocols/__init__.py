@@ -1,0 +1,1 @@
+"""Scoring protocols: each turns predictions and truth into the numbers of one table."""

@@ -1,0 +1,1 @@
+"""Measures and the loop that applies a protocol to predictions."""

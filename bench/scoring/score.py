@@ -1,0 +1,109 @@
+"""Applies a protocol to predictions, with one policy for what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refseg.bench.errors import InputError
+from refseg.bench.progress import Progress, Silent
+from refseg.bench.types import (
+    BoolArray,
+    Dataset,
+    Expression,
+    Predictions,
+    ScoredItem,
+    ScoringProtocol,
+    Video,
+)
+
+OnMissing = Literal["error", "empty"]
+A = TypeVar("A", BoolArray, NDArray[np.uint8])
+
+
+def score_predictions(
+    dataset: Dataset,
+    predictions: Predictions,
+    protocol: ScoringProtocol,
+    *,
+    on_missing: OnMissing = "error",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Score all videos of a dataset.
+
+    Args:
+        dataset: With public labels.
+        predictions: What was predicted.
+        protocol: How it is scored.
+        on_missing: An expression without a prediction is an error, or counts as empty masks.
+        progress: Where it is shown, by videos.
+
+    Returns:
+        ``{"protocol", "metrics": {name: percent}, "items": [{"video", "expression", …, "frames"}], "on_missing",
+        "missing": number of predictions that were taken as empty}``.
+
+    Raises:
+        InputError: Something is missing under ``"error"`` (how many, and the first), or a file is bad.
+    """
+    checked = _Complete(predictions, on_missing)
+    videos = dataset.videos()
+    items: list[ScoredItem] = []
+    with (progress or Silent()).task(f"scoring {protocol.name}", len(videos), "videos") as task:
+        for video in videos:
+            items += protocol.score_video(dataset, video, checked)
+            task.advance()
+    if on_missing == "error" and checked.missing:
+        raise InputError(
+            f"{len(checked.missing)} predictions are missing, first {checked.missing[0]}; finish the run that makes "
+            f"them, or give --on-missing empty to score them as empty masks."
+        )
+    if not items:
+        raise InputError(
+            f"{protocol.name} finds nothing to score in {dataset.info.name} {dataset.info.split}."
+        )
+    return {
+        "protocol": protocol.name,
+        "metrics": protocol.aggregate(items),
+        "items": [_as_json(i) for i in items],
+        "on_missing": on_missing,
+        "missing": len(checked.missing),
+    }
+
+
+class _Complete:
+    """Predictions in which what is missing is empty, and counted."""
+
+    def __init__(self, predictions: Predictions, on_missing: OnMissing) -> None:
+        self._inner, self._refuse = predictions, on_missing == "error"
+        self.missing: list[str] = []
+
+    @property
+    def annotators(self) -> tuple[int, ...] | None:
+        return cast("tuple[int, ...] | None", getattr(self._inner, "annotators", None))
+
+    def masks(self, video: Video, expression: Expression) -> BoolArray:
+        what = f"{video.id}/{expression.id}"
+        return self._or_empty(lambda: self._inner.masks(video, expression), what, video, np.zeros((), bool))
+
+    def label_maps(self, video: Video, annotator: int) -> NDArray[np.uint8]:
+        what = f"{video.id} by annotator {annotator}"
+        return self._or_empty(
+            lambda: self._inner.label_maps(video, annotator), what, video, np.zeros((), np.uint8)
+        )
+
+    def _or_empty(self, read: Callable[[], A | None], what: str, video: Video, zero: A) -> A:
+        # Broadcast zeros cost no memory; once one is missing, the rest is only looked through to be counted.
+        empty: A = np.broadcast_to(zero, (len(video), *video.size))
+        found = read()
+        if found is None:
+            self.missing.append(what)
+            return empty
+        return empty if self._refuse and self.missing else found
+
+
+def _as_json(item: ScoredItem) -> Mapping[str, Any]:
+    scores = {name: 100 * value for name, value in item.scores.items()}
+    return {"video": item.video, "expression": item.expression, **scores, "frames": item.frames, **item.extra}

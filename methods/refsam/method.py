@@ -1,0 +1,207 @@
+"""RefSAM as a method under test: online, every frame encoded once for all expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from refseg.bench.errors import InputError
+from refseg.bench.options import parse_options
+from refseg.bench.types import Expression, FramePrediction, ImageArray, MethodInfo, MethodRequest, Video
+from refseg.methods.checkpoints import find_checkpoint
+from refseg.methods.refsam.config import CONFIGS, DenseMode, RefSamConfig, TrackToken
+from refseg.methods.refsam.model import RefSam, TextFeatures, build_refsam
+from refseg.methods.refsam.text import build_text_encoder
+from refseg.methods.refsam.weights import load_weights
+from refseg.methods.sam.transforms import Geometry, preprocess, resize_image, upsample_logits
+from refseg.methods.sam.weights import SAM_TINY, file_sha256, load_into, load_tensors
+
+REVISION = "1"
+REFSAM_TINY = Path(__file__).parent / "assets" / "refsam_tiny.safetensors"
+"""The tiny RefSAM that is shipped; ``bench train --recipe refsam_refshapes`` makes it."""
+
+SAM_FILES = {
+    "vit_b": "sam_vit_b_01ec64.pth",
+    "vit_l": "sam_vit_l_0b3195.pth",
+    "vit_h": "sam_vit_h_4b8939.pth",
+}
+"""File names of SAM's published checkpoints."""
+
+ROWS_AT_ONCE = 32
+"""Expressions that go through the decoder together; bounds its memory."""
+
+SHORT_SIDE, LONG_SIDE = 360, 640
+"""The published protocol's frame size: the shorter side 360, the longer at most 640."""
+
+
+@dataclass(frozen=True)
+class RefSamOptions:
+    """Options of ``--set``; None keeps what the variant has.
+
+    Attributes:
+        checkpoint: RefSAM's learnable weights.
+        sam_checkpoint: SAM's weights.
+        text_checkpoint: Folder of the text encoder; None: transformers' cache or the hub.
+        threshold: A pixel is the object's where its probability is above.
+        track_token: Hand the track token on from frame to frame; off, every frame stands alone.
+        frame_size: ``360p`` shrinks frames first, as published; ``full`` leaves them.
+    """
+
+    checkpoint: str | None = None
+    sam_checkpoint: str | None = None
+    text_checkpoint: str | None = None
+    threshold: float = 0.5
+    track_token: bool = True
+    frame_size: Literal["360p", "full"] = "360p"
+    text: str | None = None
+    use_adapter: bool | None = None
+    adapter_activation: Literal["relu", "gelu"] | None = None
+    mlp_layers: int | None = None
+    sparse: bool | None = None
+    dense: DenseMode | None = None
+    normalize: bool | None = None
+    normalize_embedding: bool | None = None
+    itm_token: TrackToken | None = None
+    itm_residual: bool | None = None
+    mask_selection: Literal["best_iou", "first"] | None = None
+    mask_candidates: Literal["all", "multimask"] | None = None
+    text_attention_mask: bool | None = None
+
+
+class RefSamMethod:
+    """RefSAM in one of its sizes; see :class:`RefSamOptions` for ``--set``.
+
+    Raises:
+        InputError: An option is wrong, or weights are missing or do not fit.
+    """
+
+    def __init__(self, request: MethodRequest) -> None:
+        self._options = options = parse_options(
+            RefSamOptions, request.options, owner=f"method {request.name}"
+        )
+        if not 0 <= options.threshold < 1:
+            raise InputError(f"threshold={options.threshold} is no probability; give one from 0 up to 1.")
+        name = "refsam_vit_h" if request.name == "refsam" else request.name
+        config = _configured(CONFIGS[name], options)
+        self._device = torch.device(request.device)
+        self._dtype: torch.dtype = getattr(torch, request.dtype)
+        weights: dict[str, str] = {}
+        if request.device == "meta":
+            with self._device:
+                self._model = build_refsam(config, None)
+        else:
+            self._model, weights = _load(name, config, options)
+            self._model.to(self._device, self._dtype).eval().requires_grad_(False)
+        facts = {k: v for k, v in asdict(config).items() if k != "sam"}
+        facts |= {"threshold": options.threshold, "track_token": options.track_token}
+        facts |= {"frame_size": options.frame_size}
+        self.info = MethodInfo(
+            request.name,
+            REVISION,
+            needs="" if name == "refsam_tiny" else "checkpoints of SAM, RefSAM and the text encoder",
+            config=facts,
+            weights=weights,
+            threshold=options.threshold,
+        )
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        """Return the learnable parts, and the frozen ones."""
+        frozen = {
+            "image_encoder": self._model.sam.image_encoder,
+            "prompt_encoder": self._model.sam.prompt_encoder,
+        }
+        text = self._model.text_encoder
+        if text is not None and self._model.config.freeze_text:
+            frozen["text"] = text
+        return self._model.learnable_modules() | frozen
+
+    def segment(self, video: Video, expressions: Sequence[Expression]) -> Iterator[FramePrediction]:
+        """Yield a prediction per frame; memory does not grow with the video's length."""
+        with torch.inference_mode():
+            text = self._model.encode_text([e.text for e in expressions])
+        parts = torch.arange(len(expressions), device=self._device).split(ROWS_AT_ONCE)
+        texts = [text.rows(rows) for rows in parts]
+        tracks: list[Tensor | None] = [None] * len(parts)
+        for frame in range(len(video)):
+            # The context is left before each yield, so that it does not leak into the caller.
+            with torch.inference_mode():
+                prediction = self._frame(frame, video.read(frame), texts, tracks)
+            yield prediction
+
+    def _frame(
+        self, frame: int, image: ImageArray, texts: Sequence[TextFeatures], tracks: list[Tensor | None]
+    ) -> FramePrediction:
+        """Predict one frame for all expressions; ``tracks`` is brought up to date."""
+        model = self._model
+        pixels, geometry = self._input(image)
+        features = model.encode_image(pixels.to(self._device, self._dtype))
+        probabilities, scores = [], []
+        for part, text in enumerate(texts):
+            index = torch.zeros(len(text.sentence), dtype=torch.long, device=self._device)
+            output = model.decode(features, text, index, tracks[part])
+            low, iou = model.select(output)
+            logits = upsample_logits(low[:, None].float(), geometry)[:, 0]
+            probabilities.append(logits.sigmoid().cpu())
+            scores.append(iou.float().cpu())
+            if self._options.track_token:
+                tracks[part] = model.next_track_tokens(output)
+        soft = torch.cat(probabilities).numpy()
+        masks = soft > self._options.threshold
+        return FramePrediction(frame, masks, torch.cat(scores).numpy(), soft.astype(np.float16))
+
+    def _input(self, image: ImageArray) -> tuple[Tensor, Geometry]:
+        size = self._model.config.sam.image_size
+        shrunk = image if self._options.frame_size == "full" else shrink_to_360p(image)
+        pixels, geometry = preprocess(shrunk, size)
+        return pixels, replace(geometry, original=image.shape[:2])
+
+
+def shrink_to_360p(image: ImageArray) -> ImageArray:
+    """Shrink an image so that its shorter side is 360 and its longer at most 640; smaller ones stay."""
+    height, width = image.shape[:2]
+    scale = min(SHORT_SIDE / min(height, width), LONG_SIDE / max(height, width))
+    return image if scale >= 1 else resize_image(image, (round(height * scale), round(width * scale)))
+
+
+def _configured(config: RefSamConfig, options: RefSamOptions) -> RefSamConfig:
+    names = {f.name for f in fields(RefSamConfig)}
+    chosen = {k: v for k, v in asdict(options).items() if k in names and v is not None}
+    return replace(config, **chosen)
+
+
+def _load(name: str, config: RefSamConfig, options: RefSamOptions) -> tuple[RefSam, dict[str, str]]:
+    """Build the model with its weights; returns it with the weights' hashes by file name."""
+    tiny = name == "refsam_tiny"
+    size = name.removeprefix("refsam_")
+    sam_path, own_path = SAM_TINY, REFSAM_TINY
+    if not tiny or options.sam_checkpoint:
+        files = [SAM_FILES[size]] if not tiny else []
+        sam_path = find_checkpoint(
+            f"sam_{size}", options.sam_checkpoint, option="sam_checkpoint", files=files
+        )
+    if not tiny or options.checkpoint:
+        files = [f"{name}.safetensors", f"{name}.pth"]
+        own_path = find_checkpoint(name, options.checkpoint, option="checkpoint", files=files)
+    text = build_text_encoder(
+        config.text, path=options.text_checkpoint, use_attention_mask=config.text_attention_mask
+    )
+    model = build_refsam(config, text)
+    load_into(model.sam, load_tensors(sam_path), sam_path)
+    metadata = load_weights(model, own_path)
+    sam_hash = file_sha256(sam_path)
+    made_on = metadata.get("sam_sha256", sam_hash)
+    if made_on != sam_hash:
+        raise InputError(
+            f"The weights {own_path} were trained on another SAM than {sam_path} (SHA-256 {made_on[:12]}… and "
+            f"{sam_hash[:12]}…); give the SAM that they were trained on by --set sam_checkpoint=PATH."
+        )
+    return model, {sam_path.name: sam_hash, own_path.name: file_sha256(own_path)}
+
+
+__all__ = ["REFSAM_TINY", "RefSamMethod", "RefSamOptions", "shrink_to_360p"]
