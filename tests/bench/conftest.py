@@ -20,7 +20,7 @@ class Clips:
 
     def __init__(self, request, hidden):
         split = request.split or "val"
-        self.info = DatasetInfo("clips", "1", split, ("refshapes/per_expression",), fingerprint="f")
+        self.info = DatasetInfo(request.name, "1", split, ("refshapes/per_expression",), fingerprint="f")
         self._hidden = hidden
 
     def videos(self):

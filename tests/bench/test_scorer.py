@@ -1,0 +1,274 @@
+"""Scoring what is there: runs, zipped runs and other programs' masks, on real frames."""
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from refseg.bench.errors import InputError
+from refseg.bench.exporter import export_run, write_annotations
+from refseg.bench.runner import RunRequest, execute, plan, run
+from refseg.bench.scorer import ScoreRequest, score
+from refseg.bench.store import RunFolder, encode
+
+MINI = Path(__file__).parents[1] / "data/ref-davis-mini"
+WHOLE = Path(__file__).parents[3] / "shared/real/ref-davis-mini"
+GOLDEN = Path(__file__).parents[1] / "data/golden/davis17_unsup_per_object.csv"
+
+
+@pytest.fixture
+def davis(tmp_path):
+    """A run of the oracle on real videos; returns its result."""
+    return run(RunRequest("oracle", "refdavis17", root=str(MINI), out=str(tmp_path / "run"), page=False))
+
+
+def on_davis(predictions, **kwargs):
+    return score(ScoreRequest(str(predictions), "refdavis17", root=str(MINI), **kwargs))
+
+
+def scores(result):
+    return {one["protocol"]: one["metrics"] for one in (result, *result["also"])}
+
+
+def zipped(folder, name):
+    return Path(shutil.make_archive(str(folder.parent / name), "zip", folder))
+
+
+def test_truth_scores_100_under_both_protocols(davis):
+    assert [*scores(davis)] == ["refdavis/published", "refdavis/per_expression"]
+    for metrics in scores(davis).values():
+        assert metrics["J&F"] == metrics["J"] == metrics["F"] == 100
+
+
+def test_every_form_of_the_same_predictions_scores_the_same(request_, davis, tmp_path):
+    run_folder = tmp_path / "run"
+    forms = [run_folder, zipped(run_folder, "zipped-run")]
+    for layout in ("ytvos", "davis"):
+        for suffix in ("", ".zip"):
+            forms.append(export_run(str(run_folder), layout, str(tmp_path / f"{layout}{suffix}"))[0])
+    for form in forms:
+        result = on_davis(form)
+        assert scores(result) == scores(davis), form
+        assert len(result["items"]) == len(davis["items"]) and result["partial"] is False
+
+
+def test_other_programs_masks_are_scored_as_an_independent_count_of_pixels_says():
+    result = on_davis(MINI / "results/osvos", protocols=("refdavis/published",))
+    expected = []
+    for video in ("car-shadow", "libby"):
+        names = sorted(p.name for p in (MINI / "valid/Annotations" / video).iterdir())
+        pairs = [
+            [np.array(Image.open(folder / video / n)) == 1 for n in names]
+            for folder in (MINI / "valid/Annotations", MINI / "results/osvos")
+        ]
+        expected.append(np.mean([(a & b).sum() / (a | b).sum() for a, b in zip(*pairs, strict=True)]))
+    assert 50 < result["metrics"]["J"] < 100
+    assert result["metrics"]["J"] == pytest.approx(100 * np.mean(expected), abs=1e-9)
+    assert {i["annotator"] for i in result["items"]} == {0}
+
+
+@pytest.mark.skipif(not WHOLE.exists(), reason="the whole real videos are not beside the repository")
+@pytest.mark.parametrize("video", ["libby", "car-shadow"])
+def test_real_result_masks_score_as_the_official_evaluator_scored_them(video, tmp_path):
+    """The official numbers are of ``rvos`` against ``osvos`` as truth, so a dataset of those is made."""
+    root = tmp_path / "root"
+    meta = WHOLE / "meta_expressions/valid/meta_expressions.json"
+    videos = json.loads(meta.read_text())["videos"]
+    (root / "meta_expressions/valid").mkdir(parents=True)
+    (root / "meta_expressions/valid/meta_expressions.json").write_text(
+        json.dumps({"videos": {video: videos[video]}})
+    )
+    (root / "valid").mkdir()
+    (root / "valid/JPEGImages").symlink_to(WHOLE / "valid/JPEGImages")
+    (root / "valid/Annotations").symlink_to(WHOLE / "results/osvos")
+    result = score(
+        ScoreRequest(
+            str(WHOLE / "results/rvos"), "refdavis17", root=str(root), protocols=("refdavis/published",)
+        )
+    )
+    with GOLDEN.open() as file:
+        (official,) = (r for r in csv.DictReader(file) if r["sequence_object"] == f"{video}_1")
+    for letter in "JF":
+        for ours, theirs in (("", "mean"), ("-recall", "recall"), ("-decay", "decay")):
+            expected = 100 * float(official[f"{letter}_{theirs}"])
+            assert result["metrics"][letter + ours] == pytest.approx(expected, abs=1e-9)
+
+
+def test_missing_predictions_are_an_error_or_empty_masks(davis, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.prediction_path("libby", "0").unlink()
+    with pytest.raises(InputError, match=r"missing.*libby.*--on-missing empty"):
+        on_davis(tmp_path / "run")
+    result = on_davis(tmp_path / "run", on_missing="empty", protocols=("refdavis/per_expression",))
+    lost = [i for i in result["items"] if i["J"] == 0]
+    assert [(i["video"], i["expression"]) for i in lost] == [("libby", "0")]
+    assert result["metrics"]["J"] == pytest.approx(100 * 7 / 8)
+
+
+def test_missing_frame_of_a_folder_is_told_before_anything_is_scored(davis, tmp_path):
+    masks, _ = export_run(str(tmp_path / "run"), "ytvos", str(tmp_path / "masks"))
+    lost = next((masks / "Annotations/libby/0").iterdir())
+    lost.unlink()
+    with pytest.raises(InputError, match=rf"libby/0/{lost.name}"):
+        on_davis(masks)
+    shutil.rmtree(masks / "Annotations/car-shadow")
+    with pytest.raises(InputError, match=r"1 videos are missing.*1 frames are missing"):
+        on_davis(masks)
+    assert on_davis(masks, on_missing="empty")["metrics"]["J"] < 100
+
+
+def test_truncated_png_is_told_by_its_name(davis, tmp_path):
+    masks, _ = export_run(str(tmp_path / "run"), "ytvos", str(tmp_path / "masks"))
+    bad = masks / "Annotations/libby/0/00001.png"
+    bad.write_bytes(bad.read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"libby/0/00001\.png"):
+        on_davis(masks)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "said"),
+    [
+        ({"layout": "davs"}, "Unknown layout 'davs'.*'davis'"),
+        ({"layout": "ytvos"}, "not of layout ytvos; it looks like davis"),
+        ({"layout": "run"}, "no run"),
+        ({"protocols": ("refdavis/publishd",)}, "Unknown protocol"),
+        ({"split": "trian"}, "Unknown split"),
+    ],
+)
+def test_wrong_call_is_told(kwargs, said):
+    with pytest.raises(InputError, match=said):
+        on_davis(MINI / "results/osvos", **kwargs)
+
+
+def test_predictions_that_are_not_there_or_of_nothing_are_told(tmp_path):
+    with pytest.raises(InputError, match="do not exist"):
+        on_davis(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no PNG"):
+        on_davis(tmp_path / "empty")
+    (tmp_path / "text.zip").write_text("no zip")
+    with pytest.raises(InputError, match="no zip or is damaged"):
+        on_davis(tmp_path / "text.zip")
+
+
+def test_run_on_another_dataset_is_told(request_, tmp_path):
+    run(request_)
+    with pytest.raises(InputError, match="made on clips val, version 1"):
+        score(ScoreRequest(str(tmp_path / "run"), "hidden_clips"))
+    with pytest.raises(InputError, match="made on clips val"):
+        score(ScoreRequest(str(tmp_path / "run"), "clips", split="test"))
+
+
+def test_videos_that_failed_stay_out_of_the_score_unless_they_count_as_empty(request_, probe, tmp_path):
+    probe.wrong["bee"] = lambda p: 1 / 0
+    made = run(request_)
+    again = score(ScoreRequest(str(tmp_path / "run"), "clips"))
+    assert again["metrics"] == made["metrics"] and [f["video"] for f in again["failures"]] == ["bee"]
+    strict = score(ScoreRequest(str(tmp_path / "run"), "clips", on_missing="empty"))
+    assert strict["metrics"]["J"] == pytest.approx(made["metrics"]["J"] * 2 / 3)
+
+
+def test_limited_run_is_scored_as_partial(request_, tmp_path):
+    made = run(replace(request_, limit=1))
+    again = score(ScoreRequest(str(tmp_path / "run"), "clips"))
+    assert again["partial"] and again["metrics"] == made["metrics"]
+
+
+@pytest.fixture
+def annotated(tmp_path):
+    """A run on real videos with its plan, and a call that writes its label PNGs."""
+    planned = plan(RunRequest("oracle", "refdavis17", root=str(MINI), out=str(tmp_path / "run"), page=False))
+    execute(planned)
+
+    def write(failed=()):
+        return write_annotations(planned.folder, planned.key, planned.dataset, failed)
+
+    return planned, write
+
+
+def test_label_pngs_are_the_truth_s_pixels_in_its_palette(annotated):
+    _, write = annotated
+    folder = write()
+    pngs = sorted(folder.rglob("*.png"))
+    assert len(pngs) == 4 * 5
+    for png in pngs:
+        _, video, frame = png.relative_to(folder).parts
+        with Image.open(png) as ours, Image.open(MINI / "valid/Annotations" / video / frame) as truth:
+            assert ours.mode == "P" and np.array_equal(np.array(ours), np.array(truth))
+            assert ours.getpalette()[:6] == [0, 0, 0, 128, 0, 0]
+
+
+def test_label_pngs_are_written_anew_only_where_predictions_changed(annotated):
+    planned, write = annotated
+    folder = write()
+    png = folder / "anno_0/libby/00000.png"
+    stamp = png.stat().st_mtime_ns
+    write()
+    assert png.stat().st_mtime_ns == stamp
+    one = planned.folder.read("libby", "0")
+    empty = tuple(encode(np.zeros((3, *one.size), bool)))
+    planned.folder.write(replace(one, masks=empty, merged=empty))
+    write()
+    assert not np.array(Image.open(png)).any()
+    assert np.array(Image.open(folder / "anno_1/libby/00000.png")).any()
+
+
+def test_label_pngs_appear_whole_or_not_at_all(annotated, monkeypatch):
+    planned, write = annotated
+    run_folder = planned.folder.path
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(InputError, match="No space is left"):
+            write()
+    assert not (run_folder / "annotations").exists() and not [
+        p for p in run_folder.iterdir() if "annot" in p.name
+    ]
+    # What a killed run left is no obstacle.
+    (run_folder / ".annotations" / ".tmp-1").mkdir(parents=True)
+    assert write().is_dir() and not (run_folder / ".annotations").exists()
+
+
+def test_label_pngs_leave_failed_videos_out(annotated):
+    _, write = annotated
+    assert {p.name for p in (write(failed={"libby"}) / "anno_2").iterdir()} == {"car-shadow"}
+
+
+def test_datasets_without_annotators_have_no_label_pngs(request_, tmp_path):
+    planned = plan(request_)
+    execute(planned)
+    assert write_annotations(planned.folder, planned.key, planned.dataset, ()) is None
+    assert not (tmp_path / "run" / "annotations").exists()
+
+
+def test_export_is_of_a_whole_run_or_says_what_it_lacks(request_, probe, tmp_path):
+    run(replace(request_, limit=2))
+    written, counts = export_run(str(tmp_path / "run"), "ytvos", str(tmp_path / "out"))
+    assert counts == {"videos": 2, "in_split": 3}
+    assert {p.name for p in (written / "Annotations").iterdir()} == {"ant", "bee"}
+    RunFolder(tmp_path / "run").prediction_path("bee", "e1").unlink()
+    with pytest.raises(InputError, match="expression e1 of video bee is missing"):
+        export_run(str(tmp_path / "run"), "ytvos", str(tmp_path / "more"))
+    assert not (tmp_path / "more").exists()
+    with pytest.raises(InputError, match="no run"):
+        export_run(str(tmp_path / "out"), "ytvos", str(tmp_path / "more"))
+
+
+def test_export_finds_a_dataset_that_moved(davis, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(MINI, moved)
+    run(RunRequest("full", "refdavis17", root=str(moved), out=str(tmp_path / "full"), page=False))
+    moved.rename(tmp_path / "away")
+    with pytest.raises(InputError, match="does not exist"):
+        export_run(str(tmp_path / "full"), "davis", str(tmp_path / "out"))
+    assert export_run(str(tmp_path / "full"), "davis", str(tmp_path / "out"), root=str(tmp_path / "away"))[
+        0
+    ].is_dir()
