@@ -1,0 +1,1 @@
+"""What people see of runs and data sets: pages, pictures, tables."""

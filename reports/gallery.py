@@ -12,7 +12,7 @@ from refseg.bench.errors import InputError
 from refseg.bench.results import each_protocol
 from refseg.bench.store import RunFolder, SavedRun
 from refseg.bench.types import Dataset, Expression, Video
-from refseg.reports.overlays import Clip, animation, colour, png_bytes, spread, strip
+from refseg.reports.overlays import Clip, animation, colour, png_bytes, reduced, spread, strip
 
 EACH = 4
 """How many of the best, of the median and of the worst are shown."""
@@ -140,4 +140,6 @@ def _clip(dataset: Dataset, choice: Choice, predictions: SavedRun) -> Clip:
 
 def _write(target: Path, number: int, clip: Clip) -> None:
     write_bytes(target / f"{number:02}.gif", animation(clip))
-    write_bytes(target / f"{number:02}.png", png_bytes(strip(clip), _STRIP_COLOURS))
+    write_bytes(
+        target / f"{number:02}.png", png_bytes(*reduced([strip(clip)], [clip.colour], _STRIP_COLOURS))
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -15,23 +16,24 @@ from refseg.bench.types import BoolArray, ImageArray, Video
 from refseg.reports.captions import INK, PAPER, Colour, text_image
 
 PALETTE: tuple[Colour, ...] = (
-    (230, 159, 0),
     (86, 180, 233),
     (204, 121, 167),
     (0, 158, 115),
+    (230, 159, 0),
     (240, 228, 66),
-    (213, 94, 0),
     (0, 114, 178),
+    (213, 94, 0),
 )
 """Okabe and Ito's colours, which stay apart for colour-blind readers; black left out."""
 
 LARGEST = 480
 """Width in pixels that larger frames are scaled down to."""
 
+Scalar = TypeVar("Scalar", bound=np.generic)
+
 _GAP = 6
 _OUTLINE: Colour = (0, 0, 0)
-_FILL = 0.45
-_COMMON_COLOURS, _RARE_COLOURS = 88, 36
+_GIF_COLOURS = 128
 _NOISE = 16
 
 
@@ -60,9 +62,9 @@ class Clip:
 
     @property
     def rows(self) -> list[tuple[str, BoolArray]]:
-        """Return what is shown: the truth and the prediction, by name, those that there are."""
+        """Return what is shown, truth before prediction, by name; the name tells of masks that are all empty."""
         known = (("truth", self.truth), ("prediction", self.prediction))
-        return [(name, masks) for name, masks in known if masks is not None]
+        return [(n if m.any() else f"{n}: nothing in any frame", m) for n, m in known if m is not None]
 
 
 def spread(length: int, count: int) -> list[int]:
@@ -72,13 +74,16 @@ def spread(length: int, count: int) -> list[int]:
     return [round(i) for i in np.linspace(0, length - 1, count)] if count > 1 else [length // 2]
 
 
-def overlay(frame: ImageArray, masks: Sequence[BoolArray], colours: Sequence[Colour]) -> ImageArray:
+def overlay(
+    frame: ImageArray, masks: Sequence[BoolArray], colours: Sequence[Colour], *, fill: float = 0.4
+) -> ImageArray:
     """Draw masks on a frame: a see-through fill and a contour, dark outside and in its colour inside.
 
     Args:
         frame: (H, W, 3) RGB uint8.
         masks: (H, W) bool each; later ones lie on top.
         colours: One a mask.
+        fill: How much of the colour lies over what is inside, 0..1.
 
     Returns:
         (H, W, 3) uint8; pixels more than one away from every mask are the frame's.
@@ -90,7 +95,7 @@ def overlay(frame: ImageArray, masks: Sequence[BoolArray], colours: Sequence[Col
         # A mask that runs out of the picture has no contour at the border, hence the erosion's default border.
         inner = mask & ~cv2.erode(bits, cross, iterations=2).astype(bool)
         outer = ~mask & cv2.dilate(bits, cross).astype(bool)
-        out[mask] = np.rint(out[mask] * (1 - _FILL) + np.array(rgb) * _FILL).astype(np.uint8)
+        out[mask] = np.rint(out[mask] * (1 - fill) + np.array(rgb) * fill).astype(np.uint8)
         out[inner] = rgb
         out[outer] = _OUTLINE
     return out
@@ -114,7 +119,7 @@ def fitted(frame: ImageArray, masks: Sequence[BoolArray], width: int) -> tuple[I
         grown = _repeated(frame, width // w)
         return grown, [_repeated(m, width // w) for m in masks]
     size = (width, max(1, round(h * width / w)))
-    small: ImageArray = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
     # A quarter instead of half keeps objects of few pixels visible.
     shrunk = [cv2.resize(m.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) >= 64 for m in masks]
     return small, shrunk
@@ -166,8 +171,7 @@ def animation(
     for i, page in enumerate(pages):
         # Without it Pillow would drop frames that equal the one before.
         page.paste(clip.colour, (0, page.height - 3, round(page.width * (i + 1) / len(pages)), page.height))
-    palette = _palette(pages, clip.colour)
-    first, *rest = [page.quantize(palette=palette, dither=Image.Dither.NONE) for page in pages]
+    first, *rest = reduced(pages, [clip.colour], _GIF_COLOURS)
     out = io.BytesIO()
     first.save(
         out, "GIF", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, optimize=True
@@ -177,19 +181,19 @@ def animation(
 
 def _steadied(video: Video, times: Sequence[int]) -> Iterator[ImageArray]:
     """Yield frames in which a pixel that hardly changes stays as it was: a GIF of camera noise is five times larger."""
-    shown = video.read(times[0])
+    shown: ImageArray | None = None
     for t in times:
         frame = video.read(t)
+        if shown is None:
+            shown = frame
         still = cv2.absdiff(frame, shown).max(axis=2) <= _NOISE
         shown = np.where(still[..., None], shown, frame)
         yield shown
 
 
-def png_bytes(image: Image.Image, colours: int | None = None) -> bytes:
-    """Return a picture as PNG, with a palette of so many colours where they are given."""
+def png_bytes(image: Image.Image) -> bytes:
+    """Return a picture as PNG."""
     out = io.BytesIO()
-    if colours is not None:
-        image = image.quantize(colours, dither=Image.Dither.NONE)
     image.save(out, "PNG")
     return out.getvalue()
 
@@ -232,19 +236,20 @@ def _panel(
     return Image.fromarray(overlay(*fitted(frame, masks, width), colours))
 
 
-def _repeated(array: NDArray[np.generic], factor: int) -> NDArray[np.generic]:
+def _repeated(array: NDArray[Scalar], factor: int) -> NDArray[Scalar]:
     return array.repeat(factor, 0).repeat(factor, 1)
 
 
-def _palette(pages: Sequence[Image.Image], rgb: Colour) -> Image.Image:
-    """Return one palette for all frames; the colours of masks and letters are in it however few pixels they have."""
-    sample = below(
-        [page.resize((page.width // 2, page.height // 2), Image.Resampling.NEAREST) for page in pages]
-    )
+def reduced(images: Sequence[Image.Image], kept: Sequence[Colour], colours: int) -> list[Image.Image]:
+    """Bring pictures to one palette of ``colours``, in which ``kept`` are exact however few pixels they have."""
+    sample = below([i.resize((i.width // 2, i.height // 2), Image.Resampling.NEAREST) for i in images])
+    kept = (*kept, _OUTLINE, INK, PAPER)
+    rare = (colours - len(kept)) // 3
     # Median cut serves the wide ground; it would lose the colour of a small object, which maximum coverage keeps.
-    common = sample.quantize(_COMMON_COLOURS, Image.Quantize.MEDIANCUT).getpalette() or []
-    rare = sample.quantize(_RARE_COLOURS, Image.Quantize.MAXCOVERAGE).getpalette() or []
-    kept = [channel for c in (rgb, _OUTLINE, INK, PAPER) for channel in c]
+    found = [
+        *(sample.quantize(colours - len(kept) - rare, Image.Quantize.MEDIANCUT).getpalette() or []),
+        *(sample.quantize(rare, Image.Quantize.MAXCOVERAGE).getpalette() or []),
+    ]
     palette = Image.new("P", (1, 1))
-    palette.putpalette(kept + common + rare)
-    return palette
+    palette.putpalette([channel for c in kept for channel in c] + found)
+    return [i.quantize(palette=palette, dither=Image.Dither.NONE) for i in images]

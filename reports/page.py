@@ -100,7 +100,7 @@ def _protocol(one: Mapping[str, Any], dataset: Dataset | None) -> dict[str, Any]
     """Return one protocol's tables: metrics with intervals and kinds of sentences, and all items."""
     metrics, items = one["metrics"], one["items"]
     intervals = one.get("intervals") or {}
-    rows = [("all", len(items), [percent(v) for v in metrics.values()])] if metrics else []
+    rows = [("all", str(len(items)), [percent(v) for v in metrics.values()])] if metrics else []
     if intervals:
         rows.append(("95 % interval", "", [_interval(intervals.get(m)) for m in metrics]))
     groups = [
