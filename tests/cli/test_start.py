@@ -1,0 +1,88 @@
+"""The command line starts without anything heavy, and its tables and JSON keep their form."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from refseg.bench import registry
+from refseg.bench.cli.parser import COMMANDS
+
+HEAVY = (
+    "torch",
+    "numpy",
+    "pycocotools",
+    "cv2",
+    "rich",
+    "scipy",
+    "refseg.methods",
+    "refseg.datasets",
+    "refseg.reports",
+)
+
+
+@pytest.mark.parametrize(
+    "args", [["--help"], ["list"], ["run", "--help"], ["--version"], ["list", "nonsense"]]
+)
+def test_start_imports_nothing_heavy(args):
+    code = (
+        "import sys\nfrom refseg.bench.cli import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+        f"print([m for m in sys.modules if m.startswith({HEAVY!r})], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_every_command_has_a_help(capsys):
+    from refseg.bench.cli import main
+
+    for module in COMMANDS:
+        name = module.__name__.rpartition(".")[2].replace("listing", "list")
+        with pytest.raises(SystemExit) as left:
+            main([name, "--help"])
+        assert left.value.code == 0 and f"bench {name}" in capsys.readouterr().out
+
+
+def test_list_names_everything_once(bench):
+    done = bench("list", "--json", "-")
+    assert done.code == 0
+    for kind, entries in done.json.items():
+        assert [e["name"] for e in entries] == [*registry.table(kind)]
+        assert all(e["summary"] for e in entries)
+    text = bench("list").out
+    assert all(f"  {name} " in text for table in map(registry.table, done.json) for name in table)
+    only = bench("list", "datasets", "--json", "-").json
+    assert [*only] == ["datasets"]
+
+
+def test_broken_pipe_is_no_fault():
+    command = f"{sys.executable} -c 'from refseg.bench.cli import main; raise SystemExit(main())' list | true"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and done.stderr == ""
+
+
+def test_json_goes_to_a_file_and_the_table_to_stdout(bench, tmp_path):
+    done = bench("list", "--json", tmp_path / "new" / "list.json")
+    assert done.out.startswith("methods\n")
+    assert json.loads((tmp_path / "new" / "list.json").read_text()) == bench("list", "--json", "-").json
+
+
+def test_doctor_tells_what_is_there(bench):
+    done = bench("doctor", "--json", "-")
+    assert done.code == (2 if done.json["problems"] else 0)
+    assert {"numpy", "torch"} <= {*done.json["packages"]} and done.json["hardware"]["cores"] >= 1
+
+
+def test_fault_of_the_program_is_told_apart_from_wrong_input(bench, monkeypatch):
+    def broken(*args):
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(registry, "table", broken)
+    done = bench("list")
+    assert done.code == 1 and done.sentence.startswith("a fault of this program, ZeroDivisionError: oh")
+    monkeypatch.setenv("REFSEG_DEBUG", "1")
+    assert "Traceback" in bench("list").err
