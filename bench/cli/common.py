@@ -140,7 +140,10 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def percent(value: object) -> str:
     """Return a score with one decimal, as papers print it; a dash where there is none."""
-    return f"{value:.1f}" if isinstance(value, int | float) else "–"
+    if not isinstance(value, int | float):
+        return "–"
+    text = f"{value:.1f}"
+    return "0.0" if text == "-0.0" else text
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:

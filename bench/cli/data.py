@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
     sheet = actions.add_parser("sheet", help=text, description=text)
     _add_split(sheet)
     sheet.add_argument("--out", metavar="PNG", required=True, help="the picture")
-    sheet.add_argument("--videos", metavar="N", type=positive, default=4, help="how many videos; default: 4")
+    sheet.add_argument("--videos", metavar="N", type=positive, default=6, help="how many videos; default: 6")
     sheet.add_argument("--frames", metavar="N", type=positive, default=6, help="frames a video; default: 6")
     sheet.set_defaults(run=draw_sheet)
     text = "Remember a dataset's folder, so that --root may be left out. Else $REFSEG_DATA/NAME is looked at."

@@ -8,8 +8,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from refseg.bench import registry
+from refseg.bench.cli.common import percent
 from refseg.bench.runner import RunRequest, run
 
 MINI = str(Path(__file__).parents[1] / "data/ref-davis-mini")
@@ -252,3 +254,28 @@ def test_params_counts_what_is_learnable_and_what_is_shared_once(bench):
         assert "all" in bench("params", "--method", "net").out
     assert (done.json["learnable"], done.json["total"]) == (16, 126)
     assert done.json["modules"]["encoder"] == {"learnable": 0, "total": 110}
+
+
+def test_page_is_written_with_the_run_and_anew_by_view(bench, tmp_path):
+    done = bench(
+        "run", "--method", "oracle", "--dataset", "refdavis17", "--root", MINI, "--limit", "1", "--out", "out"
+    )
+    page = tmp_path / "out" / "index.html"
+    assert done.code == 0 and page.is_file()
+    page.unlink()
+    done = bench("view", "out")
+    assert (done.code, done.out.strip()) == (0, str(page)) and page.is_file()
+
+
+def test_sheet_draws_a_picture_of_a_dataset(bench, tmp_path):
+    call = ("data", "sheet", "refdavis17", "--root", MINI, "--videos", "1", "--frames", "2")
+    done = bench(*call, "--out", tmp_path / "sheet.png")
+    assert done.code == 0, done.err
+    with Image.open(tmp_path / "sheet.png") as picture:
+        assert picture.format == "PNG" and min(picture.size) > 100
+    wrong = bench(*call[:-1], "0", "--out", "x.png")
+    assert wrong.code == 2 and "'0' is not a whole number" in wrong.sentence
+
+
+def test_scores_print_as_papers_print_them():
+    assert [percent(v) for v in (100, 71.26, -0.01, 0, None)] == ["100.0", "71.3", "0.0", "0.0", "–"]
