@@ -172,7 +172,8 @@ class Training:
             )
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
-        scheduler.load_state_dict(state["scheduler"])
+        # The schedule itself is code and not in the checkpoint; torch wants its place kept.
+        scheduler.load_state_dict({**state["scheduler"], "lr_lambdas": [None] * len(scheduler.lr_lambdas)})
         self._cut_log(state["step"])
         return int(state["step"]), dict(state["spent"])
 

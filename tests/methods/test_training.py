@@ -1,0 +1,83 @@
+import csv
+
+import pytest
+import torch
+from torch import nn
+
+from refseg.bench.errors import InputError
+from refseg.methods.training import Training, cosine_with_warmup
+
+
+def numbers(step):
+    return torch.randn(4, 3, generator=torch.Generator().manual_seed(step))
+
+
+class Stop(Exception):
+    """The training's end by force."""
+
+
+def training(out, *, steps=12, stop_at=None, fingerprint="a"):
+    torch.manual_seed(0)
+    network = nn.Linear(3, 1)
+
+    def compute(batch, step):
+        if step == stop_at:
+            raise Stop
+        loss = (network(batch) - batch.sum(1, keepdim=True)).square().mean()
+        return {"loss": loss, "same": loss}
+
+    return network, Training(
+        out=out,
+        steps=steps,
+        network=network,
+        optimizer=torch.optim.AdamW(network.parameters(), lr=0.1),
+        schedule=cosine_with_warmup(steps, 3),
+        make_batch=numbers,
+        compute=compute,
+        evaluate=lambda: {"dev_score": float(network.weight.sum().detach())},
+        fingerprint=fingerprint,
+        evaluate_every=4,
+        checkpoint_every=4,
+        log_every=2,
+    )
+
+
+def log(out):
+    with (out / "log.csv").open() as file:
+        return [tuple(r) for r in csv.reader(file) if not r[1].endswith("_seconds")]
+
+
+def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(tmp_path):
+    whole, run = training(tmp_path / "whole")
+    run.run(resume=False)
+    _, run = training(tmp_path / "parts", stop_at=7)
+    with pytest.raises(Stop):
+        run.run(resume=False)
+    parts, run = training(tmp_path / "parts")
+    spent = run.run(resume=True)
+    assert torch.equal(parts.weight, whole.weight)
+    assert log(tmp_path / "parts") == log(tmp_path / "whole")
+    assert spent["wall_seconds"] > 0
+    assert (tmp_path / "parts/curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_checkpoint_is_neither_overwritten_nor_taken_for_another(tmp_path):
+    _, run = training(tmp_path)
+    run.run(resume=False)
+    _, again = training(tmp_path)
+    with pytest.raises(InputError, match="--resume"):
+        again.run(resume=False)
+    _, other = training(tmp_path, fingerprint="b")
+    with pytest.raises(InputError, match="other settings"):
+        other.run(resume=True)
+    with pytest.raises(InputError, match="nothing to resume"):
+        training(tmp_path / "none")[1].run(resume=True)
+
+
+def test_the_schedule_rises_and_falls():
+    factor = cosine_with_warmup(100, 10)
+    values = [factor(s) for s in range(100)]
+    assert values[:10] == sorted(values[:10])
+    assert values[10:] == sorted(values[10:], reverse=True)
+    assert max(values) == pytest.approx(1.0)
+    assert values[-1] == pytest.approx(0.02, abs=0.01)
