@@ -1,0 +1,1 @@
+"""The harness: types, registry, runner, store, scoring and command line."""
