@@ -113,10 +113,8 @@ def draw(dataset: Dataset, choices: Sequence[Choice], folder: RunFolder, key: st
     """Draw the choices one after the other, and write each as ``pictures/NN.gif`` and ``NN.png`` of the run folder."""
     target = folder.path / FOLDER
     # Numbers and not ids name the files: nothing that a data set says can lead out of the folder.
-    wanted = {f"{n:02}.{kind}" for n in range(1, len(choices) + 1) for kind in ("gif", "png")}
-    for old in target.glob("[0-9][0-9].*"):
-        if old.name not in wanted:
-            old.unlink()
+    for old in [*target.glob("[0-9][0-9].gif"), *target.glob("[0-9][0-9].png")]:
+        old.unlink()
     for number, choice in enumerate(choices, 1):
         try:
             clip = _clip(dataset, choice, SavedRun(folder, key))

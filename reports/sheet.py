@@ -26,7 +26,7 @@ from refseg.reports.overlays import (
 )
 
 MOST_BYTES = 600_000
-"""What a sheet may weigh; its number of colours is lowered until it does."""
+"""What a sheet may weigh; its colours, then its pixels, are made fewer until it does."""
 
 _FRAME_WIDTH = 256
 _SENTENCES = 4
@@ -64,11 +64,17 @@ def write_contact_sheet(dataset: Dataset, path: Path, *, videos: int = 6, frames
     sheet = below(rows, gap=_MARGIN)
     framed = Image.new("RGB", (sheet.width + 2 * _MARGIN, sheet.height + 2 * _MARGIN), PAPER)
     framed.paste(sheet, (_MARGIN, _MARGIN))
-    for colours in (256, 128, 64, 32):
-        content = png_bytes(*reduced([framed], PALETTE, colours))
-        if len(content) <= MOST_BYTES:
-            break
-    write_bytes(path, content)
+    write_bytes(path, _small(framed))
+
+
+def _small(image: Image.Image) -> bytes:
+    """Return a picture as PNG of at most :data:`MOST_BYTES`: with fewer colours first, then with fewer pixels."""
+    while True:
+        for colours in (256, 128, 64):
+            content = png_bytes(*reduced([image], PALETTE, colours))
+            if len(content) <= MOST_BYTES:
+                return content
+        image = image.resize((image.width * 3 // 4, image.height * 3 // 4), Image.Resampling.BOX)
 
 
 def _row(dataset: Dataset, video: Video, frames: int) -> Image.Image:
