@@ -91,7 +91,7 @@ def apart(start):
 
     def run(*args, plugins=()):
         process = start(*args, plugins=plugins)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
         return Done(process.returncode, out, err)
 
     return run

@@ -45,7 +45,7 @@ def half_done(start, plugins, tmp_path):
     hold, out = tmp_path / "hold", tmp_path / "run"
     hold.touch()
     process = start(*call(out), plugins=plugins)
-    for _ in range(1000):
+    for _ in range(3000):
         if len(predictions(out)) == 2:
             break
         assert process.poll() is None, process.communicate()
@@ -76,7 +76,7 @@ def goes_on(apart, plugins, tmp_path):
 def test_ctrl_c_is_one_sentence_and_the_same_command_goes_on(half_done, goes_on):
     process, out = half_done
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 130 and stdout == "" and "Traceback" not in stderr
     assert "bench: interrupted; what is done is kept" in stderr
     goes_on(out)
@@ -96,5 +96,5 @@ def test_second_process_on_a_folder_is_told_and_the_first_is_not_disturbed(
     second = apart(*call(out), plugins=plugins)
     assert second.code == 2 and "Another run is at work" in second.sentence
     (tmp_path / "hold").unlink()
-    stdout, _ = process.communicate(timeout=30)
+    stdout, _ = process.communicate(timeout=120)
     assert process.returncode == 0 and '"J": 100.0' in stdout and len(predictions(out)) == 6
