@@ -1,4 +1,4 @@
-"""Small runs of a data set whose sentences and names are hostile, with no trace of the user's own set-up."""
+"""Small runs of a dataset whose sentences and names are hostile, with no trace of the user's own set-up."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -76,7 +76,7 @@ class Late:
 
 @pytest.fixture
 def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Return a function that runs ``late`` on the hostile data set, without a page, and gives the run folder."""
+    """Return a function that runs ``late`` on the hostile dataset, without a page, and gives the run folder."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.delenv("REFSEG_DATA", raising=False)
 
