@@ -1,4 +1,4 @@
-"""Describes and checks a data set through nothing but its own interface."""
+"""Describes and checks a dataset through nothing but its own interface."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """What made a run: its record (run.json) and its key.
 
 The key hashes everything that predictions depend on: the method's name, revision, options and weights, the
-data set's version, fingerprint and split, the number type and device kind, and the source code in use.
+dataset's version, fingerprint and split, the number type and device kind, and the source code in use.
 Nothing is reused under another key. The record holds nothing of the user's computer but its hardware and the
-data set's root.
+dataset's root.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from refseg.bench.types import DatasetInfo, MethodInfo
 _PACKAGES = ("torch", "numpy", "opencv-python-headless", "pillow", "pycocotools", "safetensors", "scipy")
 _NETWORK_PACKAGES = ("segment-anything", "transformers", "tokenizers")
 _DIST = "refseg-bench"
+_PREDICTING = ("types.py", "options.py", "predict.py", "merge.py", "store.py")
+_TRAINING = ("train.py", "training.py", "curve.py", "losses.py")
 
 
 def key_parts(
@@ -85,10 +87,10 @@ def environment(device: str) -> dict[str, Any]:
 
 @functools.cache
 def source_digest() -> str:
-    """Return the SHA-256 of the sources that predictions depend on: harness, methods and data sets.
+    """Return the SHA-256 of the sources that predictions depend on: how they are made and kept, methods, datasets.
 
-    Unlike a commit it is exact for uncommitted changes and for installed packages, and scoring, tables and
-    the command line may change without making a stored prediction another one.
+    Unlike a commit it is exact for uncommitted changes and for installed packages, and scoring, tables,
+    trainings and the command line may change without making a stored prediction another one.
     """
     digest = hashlib.sha256()
     for path in _sources():
@@ -148,10 +150,11 @@ def _package_root() -> Path:
 
 def _sources() -> Iterator[Path]:
     bench = _package_root()
-    yield from sorted(bench.glob("*.py"))
+    yield from (bench / name for name in _PREDICTING)
     for sibling in ("methods", "datasets"):
         # A symlink in a source checkout, a plain folder in an installation.
-        yield from sorted((bench.parent / sibling).resolve().rglob("*.py"))
+        paths = sorted((bench.parent / sibling).resolve().rglob("*.py"))
+        yield from (p for p in paths if p.name not in _TRAINING)
 
 
 def _provider(kind: registry.Kind, name: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from refseg.bench import registry
 from refseg.bench.progress import Progress
+from refseg.bench.scoring.score import OnMissing, score_predictions
 from refseg.bench.subset import subset
 from refseg.bench.types import Dataset, Predictions, Video
 
@@ -20,7 +21,7 @@ def score_run(
     protocols: Sequence[str],
     failures: Sequence[Mapping[str, str]],
     *,
-    on_missing: str = "error",
+    on_missing: OnMissing = "error",
     progress: Progress,
 ) -> dict[str, Any]:
     """Score predictions with each protocol.
@@ -36,7 +37,7 @@ def score_run(
 
     Returns:
         The result of the first protocol (``{"protocol", "metrics", "items", "failures", …}``) with facts
-        about the data set, ``scored`` (videos scored, of how many), ``breakdown``, and the other protocols'
+        about the dataset, ``scored`` (videos scored, of how many), ``breakdown``, and the other protocols'
         under ``also``. Where labels are hidden or every video failed, ``metrics`` is empty and ``note`` says
         why.
     """
@@ -71,7 +72,7 @@ def breakdown(videos: Sequence[Video], result: Mapping[str, Any]) -> dict[str, d
 
     For instance ``{"type": {"motion": {"J&F": 61.2, "n": 40}}}``.
 
-    Attributes are what the data set says of its expressions; those with one value only, or with too many, are
+    Attributes are what the dataset says of its expressions; those with one value only, or with too many, are
     left out. Scores are percentages.
     """
     attributes = {(v.id, e.id): e.attributes for v in videos for e in v.expressions}
@@ -94,10 +95,8 @@ def breakdown(videos: Sequence[Video], result: Mapping[str, Any]) -> dict[str, d
 
 
 def _score(
-    dataset: Dataset, predictions: Predictions, protocol: str, on_missing: str, progress: Progress
+    dataset: Dataset, predictions: Predictions, protocol: str, on_missing: OnMissing, progress: Progress
 ) -> dict[str, Any]:
-    from refseg.bench.scoring.score import score_predictions
-
     scored = score_predictions(
         dataset, predictions, registry.build_protocol(protocol), on_missing=on_missing, progress=progress
     )

@@ -29,12 +29,12 @@ class RunRequest:
     Attributes:
         method: Registered name.
         dataset: Registered name.
-        split: None: the data set's default.
-        root: Folder of the data set; None: configured, or none needed.
-        protocols: Names; none: all that the data set is scored with.
+        split: None: the dataset's default.
+        root: Folder of the dataset; None: configured, or none needed.
+        protocols: Names; none: all that the dataset is scored with.
         out: Run folder; None: a name of its own under ``runs``.
         limit: Only the first so many videos; the result is marked partial.
-        options: ``--set KEY=VALUE``; keys that begin with ``dataset.`` are the data set's.
+        options: ``--set KEY=VALUE``; keys that begin with ``dataset.`` are the dataset's.
         device: torch device string.
         dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
         fresh: Delete what an earlier run left in the folder.
@@ -91,7 +91,7 @@ class Plan:
 
 
 def plan(request: RunRequest) -> Plan:
-    """Build method and data set, check the call and find the run folder; nothing is written.
+    """Build method and dataset, check the call and find the run folder; nothing is written.
 
     Raises:
         InputError: A name, option, root or protocol is wrong.
@@ -123,7 +123,7 @@ def plan(request: RunRequest) -> Plan:
 
 
 def run(request: RunRequest, *, progress: Progress | None = None) -> dict[str, Any]:
-    """Run a method on a data set and return its result (also in the folder's result.json).
+    """Run a method on a dataset and return its result (also in the folder's result.json).
 
     Videos that fail are named in ``result["failures"]`` and left out of the score; the others go on. What is
     done stays done: the same call goes on where this one stopped.
@@ -170,13 +170,13 @@ def execute(planned: Plan, *, progress: Progress | None = None) -> dict[str, Any
 def open_dataset(
     name: str, split: str | None, root: str | None, options: Mapping[str, str] | None = None
 ) -> Dataset:
-    """Open a data set, its root found by :func:`refseg.bench.config.find_root`."""
+    """Open a dataset, its root found by :func:`refseg.bench.config.find_root`."""
     registry.entry("datasets", name)
     return registry.build_dataset(DatasetRequest(name, split, find_root(name, root), dict(options or {})))
 
 
 def default_name(request: RunRequest, split: str) -> str:
-    """Return the run folder's name: method, data set, split, and a hash where anything else was chosen."""
+    """Return the run folder's name: method, dataset, split, and a hash where anything else was chosen."""
     chosen: dict[str, Any] = dict(request.options)
     if request.dtype != "float32":
         chosen["--dtype"] = request.dtype
@@ -203,7 +203,7 @@ def write_page(run_dir: Path, progress: Progress) -> Path | None:
 
 
 def _split_options(options: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the method's options and the data set's."""
+    """Return the method's options and the dataset's."""
     prefix = "dataset."
     theirs = {k.removeprefix(prefix): v for k, v in options.items() if k.startswith(prefix)}
     return {k: v for k, v in options.items() if not k.startswith(prefix)}, theirs

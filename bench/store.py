@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -83,7 +84,7 @@ class Recorder:
     """Encodes a video's predictions frame by frame; memory holds run lengths only."""
 
     def __init__(self, video: Video, expressions: Sequence[Expression], key: str) -> None:
-        self._video, self._expressions, self._key = video, expressions, key
+        self._video, self._expressions, self._key = video, expressions, video_key(key, video)
         row = {e.id: k for k, e in enumerate(expressions)}
         groups = [[row.get(e.id) for e in g.expressions] for g in merge_groups(video)]
         self._groups: list[list[int]] = [[r for r in g if r is not None] for g in groups if None not in g]
@@ -214,7 +215,8 @@ class RunFolder:
         """Remove unfinished files that a killed run left."""
         for pattern in (f"{TEMPORARY}*", f"predictions/*/{TEMPORARY}*"):
             for path in self.path.glob(pattern):
-                path.unlink(missing_ok=True)
+                if not path.is_dir():
+                    path.unlink(missing_ok=True)
 
     def _refuse_foreign(self) -> None:
         known = (".lock", "run.json")
@@ -255,7 +257,7 @@ class SavedRun:
 
     def _find(self, video: Video, expression: Expression) -> StoredPrediction | None:
         found = self._folder.read(video.id, expression.id)
-        if found is None or found.key != self._key:
+        if found is None or found.key != video_key(self._key, video):
             return None
         if found.size != video.size or found.frames != video.frame_ids:
             raise InputError(
@@ -264,6 +266,13 @@ class SavedRun:
                 "with --fresh."
             )
         return found
+
+
+def video_key(key: str, video: Video) -> str:
+    """Return the key of one video's predictions: the run's, and what the video's frames are."""
+    if not video.fingerprint:
+        return key
+    return hashlib.sha256(f"{key}/{video.fingerprint}".encode()).hexdigest()
 
 
 def _parsed(content: dict[str, Any]) -> StoredPrediction:
@@ -307,9 +316,9 @@ def missing_expressions(folder: RunFolder, key: str, video: Video) -> tuple[list
         except DamagedPredictionError as error:
             notes.append(f"{error.what}; it is computed again.")
             found = None
-        if found is not None and found.key != key:
+        if found is not None and found.key != video_key(key, video):
             notes.append(
-                f"{video.id}/{expression.id} was made by another configuration; it is computed again."
+                f"{video.id}/{expression.id} was made by another configuration or from other frames; computed again."
             )
             found = None
         if found is None or found.frames != video.frame_ids or found.size != video.size:

@@ -1,4 +1,4 @@
-"""A data set narrowed to some of its videos: what remains to be scored after ``--limit`` or failures."""
+"""A dataset narrowed to some of its videos: what remains to be scored after ``--limit`` or failures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from refseg.bench.types import Dataset, GroundTruth, LabelledDataset, Video
 
 
 class Subset:
-    """Some videos of a data set, in its order."""
+    """Some videos of a dataset, in its order."""
 
     def __init__(self, dataset: Dataset, video_ids: Collection[str]) -> None:
         self._dataset, self._ids = dataset, frozenset(video_ids)
@@ -22,7 +22,7 @@ class Subset:
         return [v for v in self._dataset.videos() if v.id in self._ids]
 
     def ground_truth(self, video_id: str, expression_id: str) -> GroundTruth | None:
-        """Return the truth as the whole data set gives it."""
+        """Return the truth as the whole dataset gives it."""
         return self._dataset.ground_truth(video_id, expression_id)
 
 
@@ -36,7 +36,7 @@ class _LabelledSubset(Subset):
 
 
 def subset(dataset: Dataset, video_ids: Collection[str]) -> Dataset:
-    """Return a data set with only these videos; it has label maps exactly where the whole one has."""
+    """Return a dataset with only these videos; it has label maps exactly where the whole one has."""
     if isinstance(dataset, LabelledDataset):
         return _LabelledSubset(dataset, dataset, video_ids)
     return Subset(dataset, video_ids)

@@ -50,6 +50,8 @@ class Video:
         size: (H, W) in pixels.
         expressions: All expressions, in the dataset's order.
         read: ``read(i)`` returns frame ``i`` as (H, W, 3) RGB uint8.
+        fingerprint: Hash of the frames' files where there are such; part of its predictions' keys, so that mending
+            one video costs no other its predictions.
     """
 
     id: str
@@ -57,6 +59,7 @@ class Video:
     size: tuple[int, int]
     expressions: tuple[Expression, ...]
     read: Callable[[int], ImageArray] = field(repr=False, compare=False)
+    fingerprint: str = ""
 
     def __len__(self) -> int:
         return len(self.frame_ids)

@@ -48,7 +48,7 @@ class RefDavis:
 
     @cached_property
     def info(self) -> DatasetInfo:
-        """Name, version, split, published counts and the fingerprint of metadata and frame files."""
+        """Name, version, split, published counts and the fingerprint of the metadata."""
         videos, expressions = SPLITS[self._layout.split]
         return DatasetInfo(
             name="refdavis17",

@@ -90,7 +90,12 @@ class YtvosLayout:
         names = tuple(self.frame_name(entry.id, f) for f in entry.frame_ids)
         size = self._size(names)
         return Video(
-            entry.id, entry.frame_ids, size, expressions, partial(_read_frame, self.root, names, size)
+            entry.id,
+            entry.frame_ids,
+            size,
+            expressions,
+            partial(_read_frame, self.root, names, size),
+            self._frames_fingerprint(entry),
         )
 
     def label_maps(self, video: Video) -> NDArray[np.uint8]:
@@ -106,13 +111,14 @@ class YtvosLayout:
         return labels
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 over the metadata file and the names and sizes of the listed frames' files."""
-        digest = hashlib.sha256(self._content)
-        for entry in sorted(self.entries, key=lambda e: e.id):
-            sizes = _file_sizes(self.root / self.split / "JPEGImages" / entry.id)
-            for frame_id in entry.frame_ids:
-                digest.update(f"{entry.id}/{frame_id}.jpg {sizes.get(f'{frame_id}.jpg')}\n".encode())
-        return digest.hexdigest()
+        """Return the SHA-256 of the metadata file."""
+        return hashlib.sha256(self._content).hexdigest()
+
+    def _frames_fingerprint(self, entry: Entry) -> str:
+        """Return the SHA-256 over the names and sizes of the files of a video's listed frames."""
+        sizes = _file_sizes(self.root / self.split / "JPEGImages" / entry.id)
+        listed = [f"{f}.jpg {sizes.get(f'{f}.jpg')}" for f in entry.frame_ids]
+        return hashlib.sha256("\n".join(listed).encode()).hexdigest()
 
     def _size(self, names: Sequence[str]) -> tuple[int, int]:
         """Return the first frame's size; where that file is bad the next one's, so that one frame fails."""

@@ -1,1 +1,1 @@
-"""What people see of runs and data sets: pages, pictures, tables."""
+"""What people see of runs and datasets: pages, pictures, tables."""

@@ -66,7 +66,7 @@ def score_names(items: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def ranked(items: Sequence[Mapping[str, Any]], metric: str) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return the best, the median and the worst items, each from high to low; equals in the data set's order.
+    """Return the best, the median and the worst items, each from high to low; equals in the dataset's order.
 
     Args:
         items: A result's items.
@@ -91,8 +91,8 @@ def ranked(items: Sequence[Mapping[str, Any]], metric: str) -> list[tuple[str, M
 def select(dataset: Dataset, result: Mapping[str, Any], folder: RunFolder) -> Selection:
     """Choose what the gallery shows.
 
-    Sentences are ranked by the first protocol whose items are all sentences of the data set; without one, as
-    where labels are hidden, the predictions are sampled evenly in the data set's order.
+    Sentences are ranked by the first protocol whose items are all sentences of the dataset; without one, as
+    where labels are hidden, the predictions are sampled evenly in the dataset's order.
     """
     pairs = {(v.id, e.id): (v, e) for v in dataset.videos() for e in v.expressions}
     for one in each_protocol(result):
@@ -112,7 +112,7 @@ def select(dataset: Dataset, result: Mapping[str, Any], folder: RunFolder) -> Se
 def draw(dataset: Dataset, choices: Sequence[Choice], folder: RunFolder, key: str) -> Iterator[Picture]:
     """Draw the choices one after the other, and write each as ``pictures/NN.gif`` and ``NN.png`` of the run folder."""
     target = folder.path / FOLDER
-    # Numbers and not ids name the files: nothing that a data set says can lead out of the folder.
+    # Numbers and not ids name the files: nothing that a dataset says can lead out of the folder.
     for old in [*target.glob("[0-9][0-9].gif"), *target.glob("[0-9][0-9].png")]:
         old.unlink()
     for number, choice in enumerate(choices, 1):

@@ -83,7 +83,7 @@ def _result(run_dir: Path) -> dict[str, Any]:
 
 
 def _reopened(record: Mapping[str, Any]) -> tuple[Dataset | None, str]:
-    """Return the data set that the run was made on, or None and why it cannot be shown."""
+    """Return the dataset that the run was made on, or None and why it cannot be shown."""
     made = record["dataset"]
     options = record.get("key_parts", {}).get("dataset", {}).get("options", {})
     try:

@@ -1,4 +1,4 @@
-"""A data set's contact sheet: videos over time with their sentences, as one small PNG."""
+"""A dataset's contact sheet: videos over time with their sentences, as one small PNG."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ class _Said:
 
 
 def write_contact_sheet(dataset: Dataset, path: Path, *, videos: int = 6, frames: int = 6) -> None:
-    """Draw videos of a data set, each as frames over time with sentences below, in its objects' colours.
+    """Draw videos of a dataset, each as frames over time with sentences below, in its objects' colours.
 
     Args:
-        dataset: Any data set; where labels are hidden, frames and sentences are shown without masks.
+        dataset: Any dataset; where labels are hidden, frames and sentences are shown without masks.
         path: The PNG to write, under 600 kB.
-        videos: How many videos, evenly spaced in the data set's order.
+        videos: How many videos, evenly spaced in the dataset's order.
         frames: How many frames of each, evenly spaced.
 
     Raises:
-        InputError: A count is below 1, the data set holds no video, or the file cannot be written.
+        InputError: A count is below 1, the dataset holds no video, or the file cannot be written.
     """
     if videos < 1 or frames < 1:
         raise InputError(f"A contact sheet needs a video and a frame at least, got {videos} and {frames}.")

@@ -47,9 +47,11 @@ class Published:
         by_annotator: dict[int, list[ScoredItem]] = {}
         for item in items:
             by_annotator.setdefault(item.extra["annotator"], []).append(item)
+        # Where one object's decay does not exist, neither does the mean (NaN in the official code).
+        present = [m for m in self.metrics if all(m in i.scores for i in items)]
         means = {
             m: [float(np.mean([i.scores[m] for i in group])) for group in by_annotator.values()]
-            for m in self.metrics
+            for m in present
         }
         return {m: 100 * float(np.mean(v)) for m, v in means.items()}
 
@@ -69,7 +71,7 @@ def _item(video: Video, annotator: int, matched: MatchedObject) -> ScoredItem:
         for e in video.expressions
         if e.annotator == annotator and e.object_ids == (str(matched.object_id),)
     ]
-    scores = {
+    scores: dict[str, float | None] = {
         "J&F": (j + f) / 2,
         "J": j,
         "J-recall": j_recall,
@@ -79,7 +81,8 @@ def _item(video: Video, annotator: int, matched: MatchedObject) -> ScoredItem:
         "F-decay": f_decay,
     }
     facts = {"annotator": annotator, "object": matched.object_id, "matched_id": matched.proposal_id}
-    return ScoredItem(video.id, said[0] if said else f"object {matched.object_id}", scores, len(video), facts)
+    name = said[0] if said else f"object {matched.object_id}"
+    return ScoredItem(video.id, name, {k: v for k, v in scores.items() if v is not None}, len(video), facts)
 
 
 def build(name: str) -> Published:

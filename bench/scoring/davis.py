@@ -82,19 +82,14 @@ def _pair(predicted: BoolArray, true: BoolArray, void: BoolArray | None) -> tupl
     return region_similarity(predicted, true, void), boundary_measure(predicted, true, void)
 
 
-def statistics(values: Scores) -> tuple[float, float, float]:
+def statistics(values: Scores) -> tuple[float, float, float | None]:
     """Return mean, recall (share over one half) and decay (first quarter's mean less the last's) of (T,) scores.
 
     The quarters' edges are cast to 8 bits as in the official code, so they wrap in videos of more than 256 frames.
+    A quarter that is empty then gives NaN there and None here.
     """
     edges = np.round(np.linspace(1, len(values), 5) + 1e-10) - 1
     edge = [int(e) % 256 for e in edges]
     first, last = values[edge[0] : edge[1] + 1], values[edge[3] : edge[4] + 1]
-    with np.errstate(invalid="ignore"):
-        decay = _mean(first) - _mean(last)
+    decay = float(first.mean() - last.mean()) if len(first) and len(last) else None
     return float(np.mean(values)), float(np.mean(values > 0.5)), decay
-
-
-def _mean(values: Scores) -> float:
-    # A wrapped quarter can be empty; the official mean of nothing is NaN.
-    return float(values.mean()) if len(values) else float("nan")

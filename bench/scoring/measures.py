@@ -125,8 +125,7 @@ def _check_shapes(prediction: BoolArray, truth: BoolArray, void: BoolArray | Non
     if (
         prediction.ndim != 3
         or prediction.shape != truth.shape
-        or (void is not None
-        and void.shape != truth.shape)
+        or (void is not None and void.shape != truth.shape)
     ):
         shapes = [a.shape for a in (prediction, truth, void) if a is not None]
         raise ValueError(f"Expected masks of one shape (T, H, W), but got {shapes}.")

@@ -11,7 +11,7 @@ FRAMES = {"zoo": ("00000", "00005", "00010"), "ant": ("00000", "00005")}
 
 
 class TinyDataset:
-    """"zoo" with two objects and eight expressions, "ant" with one and four; objects move by a column a frame."""
+    """ "zoo" with two objects and eight expressions, "ant" with one and four; objects move by a column a frame."""
 
     info = DatasetInfo("tiny", "1", "val", ("refdavis/published",))
 

@@ -78,10 +78,7 @@ def test_other_values_in_a_mask_are_named(values):
 @pytest.mark.parametrize("decode", [decode_mask, decode_labels])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "I;16"])
 def test_colour_and_16_bit_are_refused(decode, mode):
-    if mode == "I;16":
-        data = png(np.full(SHAPE, 300, np.uint16))
-    else:
-        data = png(np.ones(SHAPE, np.uint8), mode)
+    data = png(np.full(SHAPE, 300, np.uint16)) if mode == "I;16" else png(np.ones(SHAPE, np.uint8), mode)
     with pytest.raises(InputError, match=r"a\.png is a PNG of mode"):
         decode(data, "a.png", SHAPE)
 
