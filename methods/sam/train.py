@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from refseg.bench.errors import InputError
 from refseg.bench.options import parse_options
 from refseg.bench.types import TrainRequest
 from refseg.datasets.refshapes.train import VERSION, image_sample
@@ -210,9 +211,17 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, o
 
 
 def recipe(request: TrainRequest) -> Mapping[str, float]:
-    """Train ``sam_tiny`` on RefShapes images; writes ``sam_tiny.safetensors`` and its figures into ``request.out``."""
+    """Train ``sam_tiny`` on RefShapes images; writes ``sam_tiny.safetensors`` into ``request.out``.
+
+    Raises:
+        InputError: Another method than ``sam_tiny``.
+    """
     from refseg.methods.sam.weights import save_safetensors
 
+    if request.method != "sam_tiny":
+        raise InputError(
+            f"Recipe {request.recipe} trains sam_tiny, not {request.method}; give --method sam_tiny."
+        )
     options = parse_options(SamTrainOptions, request.options, owner=f"recipe {request.recipe}")
     config = SAM_CONFIGS["tiny"]
     torch.manual_seed(options.seed)

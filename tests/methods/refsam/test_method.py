@@ -1,0 +1,131 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from refseg.bench.errors import InputError
+from refseg.bench.types import DatasetRequest, Expression, MethodRequest, Video
+from refseg.datasets.refshapes import build as build_refshapes
+from refseg.methods.refsam import build
+from refseg.methods.refsam import method as method_module
+from refseg.methods.refsam.method import shrink_to_360p
+
+
+def refsam(**options):
+    return build(MethodRequest("refsam_tiny", {k: str(v) for k, v in options.items()}))
+
+
+@pytest.fixture(scope="module")
+def video():
+    return build_refshapes(DatasetRequest("refshapes", "val")).videos()[0]
+
+
+def predicted(method, video, expressions=None, frames=None):
+    shown = video if frames is None else replace(video, frame_ids=video.frame_ids[:frames])
+    return list(method.segment(shown, video.expressions if expressions is None else expressions))
+
+
+def test_predictions_have_the_promised_shapes(video):
+    found = predicted(refsam(), video, frames=3)
+    k = len(video.expressions)
+    assert [p.frame for p in found] == [0, 1, 2]
+    for p in found:
+        assert p.masks.shape == p.probabilities.shape == (k, *video.size)
+        assert (p.masks.dtype, p.scores.dtype, p.probabilities.dtype) == (bool, np.float32, np.float16)
+        assert p.scores.shape == (k,)
+
+
+def test_it_is_online(video):
+    """What comes later changes nothing: a video cut short gives the same masks."""
+    long, short = predicted(refsam(), video, frames=6), predicted(refsam(), video, frames=3)
+    for a, b in zip(long[:3], short, strict=True):
+        assert (a.masks == b.masks).all()
+
+
+def test_expressions_do_not_feel_each_other(video):
+    together = predicted(refsam(), video, frames=3)
+    for k, expression in enumerate(video.expressions):
+        alone = predicted(refsam(), video, [expression], frames=3)
+        for a, b in zip(together, alone, strict=True):
+            np.testing.assert_allclose(
+                a.probabilities[k].astype(np.float32), b.probabilities[0].astype(np.float32), atol=2e-3
+            )
+
+
+def test_many_expressions_go_in_parts(video, monkeypatch):
+    method = refsam()
+    whole = predicted(method, video, frames=2)
+    monkeypatch.setattr(method_module, "ROWS_AT_ONCE", 2)
+    parts = predicted(method, video, frames=2)
+    for a, b in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(
+            a.probabilities.astype(np.float32), b.probabilities.astype(np.float32), atol=2e-3
+        )
+
+
+def test_without_track_token_each_frame_stands_alone(video):
+    method = refsam(track_token=False)
+    in_order = predicted(method, video, frames=3)
+    third = replace(video, frame_ids=video.frame_ids[2:3], read=lambda i: video.read(2))
+    assert (predicted(method, third)[0].masks == in_order[2].masks).all()
+    # The token is in use by default, or the control would show nothing.
+    tracked = predicted(refsam(), video, frames=3)
+    assert not np.array_equal(tracked[2].probabilities, in_order[2].probabilities)
+    assert np.array_equal(tracked[0].probabilities, in_order[0].probabilities)
+
+
+def test_the_threshold_is_a_probability(video):
+    low, high = (predicted(refsam(threshold=t), video, frames=1)[0] for t in (0.2, 0.8))
+    assert high.masks.sum() < low.masks.sum()
+    assert (low.masks | ~high.masks).all()
+    assert refsam(threshold=0.2).info.threshold == 0.2
+    with pytest.raises(InputError, match="no probability"):
+        refsam(threshold=1.5)
+
+
+def test_masks_have_the_size_of_frames_that_were_shrunk():
+    frame = np.random.default_rng(0).integers(0, 256, (480, 854, 3), np.uint8)
+    video = Video("v", ("0",), (480, 854), (Expression("0", "the red circle"),), lambda i: frame)
+    assert predicted(refsam(), video)[0].masks.shape == (1, 480, 854)
+    assert shrink_to_360p(frame).shape == (360, 640, 3)
+    assert shrink_to_360p(frame[:300, :300]) is not None
+    assert shrink_to_360p(frame[:300, :300]).shape == (300, 300, 3)
+
+
+def test_weights_and_options_are_in_the_record():
+    info = refsam().info
+    assert set(info.weights) == {"sam_tiny.safetensors", "refsam_tiny.safetensors"}
+    assert all(len(h) == 64 for h in info.weights.values())
+    assert info.config["track_token"] is True
+    assert info.online
+
+
+def test_the_real_sizes_say_which_checkpoints_they_need(monkeypatch):
+    monkeypatch.delenv("REFSEG_CHECKPOINTS", raising=False)
+    with pytest.raises(InputError, match=r"sam_vit_h.*--set sam_checkpoint=PATH"):
+        build(MethodRequest("refsam"))
+    with pytest.raises(InputError, match="does not exist"):
+        build(MethodRequest("refsam_vit_b", {"sam_checkpoint": "nowhere.pth"}))
+
+
+def test_weights_of_other_options_are_refused():
+    with pytest.raises(InputError, match="itm_residual"):
+        refsam(itm_residual=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "learnable"),
+    [("refsam_vit_b", 9_906_916), ("refsam_vit_l", 19_166_692), ("refsam", 33_015_268)],
+)
+def test_learnable_parameters_are_those_of_table_ix(name, learnable):
+    method = build(MethodRequest(name, device="meta"))
+    counted = sum(p.numel() for m in method.modules().values() for p in m.parameters() if p.requires_grad)
+    assert counted == learnable
+
+
+def test_the_caller_keeps_its_gradients(video):
+    for _ in refsam().segment(video, video.expressions):
+        assert torch.is_grad_enabled()
+        assert not torch.is_inference_mode_enabled()
+        break
