@@ -111,7 +111,8 @@ def _entries(split: str) -> list[tuple[str, Scene, tuple[int, ...], tuple[Senten
     """Make scene after scene and keep those with enough sentences, until the split is full."""
     image = split in IMAGE_SPLITS
     source, wanted = IMAGE_SPLITS[split] if image else (split, VIDEO_SPLITS[split])
-    found, index = [], 0
+    found: list[tuple[str, Scene, tuple[int, ...], tuple[Sentence, ...]]] = []
+    index = 0
     while len(found) < wanted:
         key = (VERSION, SPLIT_CODES[source], index)
         scene, rng = make_scene(*key), Stream(*key, 5)

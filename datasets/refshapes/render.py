@@ -16,14 +16,14 @@ Float = NDArray[np.float32]
 def signed_distance(shape: str, u: Float, v: Float) -> Float:
     """Return the distance to the outline in units of the radius, negative inside; u, v likewise."""
     if shape == "circle":
-        return np.hypot(u, v) - np.float32(0.95)
+        return np.asarray(np.hypot(u, v) - np.float32(0.95))
     if shape == "square":
         return np.maximum(np.abs(u), np.abs(v)) - np.float32(0.84)
     if shape == "cross":
         a, b = np.abs(u), np.abs(v)
         return np.minimum(np.maximum(a - 1, b - 0.34), np.maximum(a - 0.34, b - 1)).astype(np.float32)
     if shape == "ring":
-        return np.abs(np.hypot(u, v) - np.float32(0.74)) - np.float32(0.26)
+        return np.asarray(np.abs(np.hypot(u, v) - np.float32(0.74)) - np.float32(0.26))
     if shape == "triangle":
         folded, rho = _fold(u, v, 3)
         return (rho * np.cos(folded) - 0.58).astype(np.float32)

@@ -125,8 +125,9 @@ class RefSamMethod:
         """Yield a prediction per frame; memory does not grow with the video's length."""
         with torch.inference_mode():
             text = self._model.encode_text([e.text for e in expressions])
-        parts = torch.arange(len(expressions), device=self._device).split(ROWS_AT_ONCE)
-        texts = [text.rows(rows) for rows in parts]
+        rows = torch.arange(len(expressions), device=self._device)
+        parts = torch.split(rows, ROWS_AT_ONCE)
+        texts = [text.rows(part) for part in parts]
         tracks: list[Tensor | None] = [None] * len(parts)
         for frame in range(len(video)):
             # The context is left before each yield, so that it does not leak into the caller.
