@@ -18,7 +18,7 @@ def signed_distance(shape: str, u: Float, v: Float) -> Float:
     if shape == "circle":
         return np.asarray(np.hypot(u, v) - np.float32(0.95))
     if shape == "square":
-        return np.maximum(np.abs(u), np.abs(v)) - np.float32(0.84)
+        return np.asarray(np.maximum(np.abs(u), np.abs(v)) - np.float32(0.84))
     if shape == "cross":
         a, b = np.abs(u), np.abs(v)
         return np.minimum(np.maximum(a - 1, b - 0.34), np.maximum(a - 0.34, b - 1)).astype(np.float32)
