@@ -21,18 +21,18 @@ def signed_distance(shape: str, u: Float, v: Float) -> Float:
         return np.asarray(np.maximum(np.abs(u), np.abs(v)) - np.float32(0.84))
     if shape == "cross":
         a, b = np.abs(u), np.abs(v)
-        return np.minimum(np.maximum(a - 1, b - 0.34), np.maximum(a - 0.34, b - 1)).astype(np.float32)
+        return np.asarray(np.minimum(np.maximum(a - 1, b - 0.34), np.maximum(a - 0.34, b - 1)), np.float32)
     if shape == "ring":
         return np.asarray(np.abs(np.hypot(u, v) - np.float32(0.74)) - np.float32(0.26))
     if shape == "triangle":
         folded, rho = _fold(u, v, 3)
-        return (rho * np.cos(folded) - 0.58).astype(np.float32)
+        return np.asarray(rho * np.cos(folded) - 0.58, np.float32)
     folded, rho = _fold(u, v, 5)
     # Half a point of the star is the edge from the outer vertex (1.1 at pi/5) to the inner one (0.5 at 0).
     outer, inner = 1.1 * np.array([np.cos(np.pi / 5), np.sin(np.pi / 5)]), np.array([0.5, 0.0])
     normal = np.array([outer[1] - inner[1], inner[0] - outer[0]]) / np.hypot(*(outer - inner))
     a = np.abs(folded)
-    return ((rho * np.cos(a) - inner[0]) * normal[0] + rho * np.sin(a) * normal[1]).astype(np.float32)
+    return np.asarray((rho * np.cos(a) - inner[0]) * normal[0] + rho * np.sin(a) * normal[1], np.float32)
 
 
 def _fold(u: Float, v: Float, n: int) -> tuple[Float, Float]:
