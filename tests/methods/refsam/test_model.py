@@ -93,7 +93,7 @@ def test_raw_outputs_can_be_kept(build, images):
 
 @torch.no_grad()
 def test_normalisation_reaches_what_it_names(build, images):
-    on = build(normalize_embedding=True)
+    on = build(normalize=True, normalize_embedding=True)
     text, image = on.encode_text(TEXTS), on.encode_image(images)
     for x, dim in [
         (text.words, -1),
@@ -118,8 +118,8 @@ def test_sparse_prompt_can_be_left_out(build, images):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({}, [0, 2]),
-        ({"mask_candidates": "multimask"}, [3, 2]),
+        ({"mask_selection": "best_iou"}, [0, 2]),
+        ({"mask_selection": "best_iou", "mask_candidates": "multimask"}, [3, 2]),
         ({"mask_selection": "first"}, [0, 0]),
     ],
 )
