@@ -72,7 +72,10 @@ TABLE: Mapping[Kind, Mapping[str, Entry]] = {
         "refshapes": Entry(
             "refseg.datasets.refshapes:build", "RefShapes: embedded procedural videos; needs no download"
         ),
-        "refdavis17": Entry("refseg.datasets.refdavis:build", "Ref-DAVIS17, raw or converted folders"),
+        "refdavis17": Entry(
+            "refseg.datasets.refdavis:build",
+            "Ref-DAVIS17 in the converted layout",
+        ),
     },
     "protocols": {
         "refshapes/per_expression": Entry(

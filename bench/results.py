@@ -7,9 +7,9 @@ from typing import Any
 
 from refseg.bench import registry
 from refseg.bench.progress import Progress
-from refseg.bench.scoring.score import OnMissing, score_predictions
+from refseg.bench.scoring.score import score_predictions
 from refseg.bench.subset import subset
-from refseg.bench.types import Dataset, Predictions, Video
+from refseg.bench.types import Dataset, OnMissing, Predictions, Video
 
 _MOST_GROUPS = 12
 

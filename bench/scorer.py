@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from refseg.bench import registry
 from refseg.bench.errors import InputError, unknown_name
@@ -15,7 +15,7 @@ from refseg.bench.progress import Progress, Silent
 from refseg.bench.results import score_run
 from refseg.bench.runner import open_dataset
 from refseg.bench.store import SavedRun
-from refseg.bench.types import Dataset, Predictions, Video
+from refseg.bench.types import Dataset, OnMissing, Predictions, Video
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ScoreRequest:
     root: str | None = None
     layout: str | None = None
     protocols: tuple[str, ...] = ()
-    on_missing: Literal["error", "empty"] = "error"
+    on_missing: OnMissing = "error"
 
 
 @dataclass(frozen=True)

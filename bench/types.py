@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import nn
+
+OnMissing = Literal["error", "empty"]
+"""What an expression without a prediction is when it is scored."""
 
 BoolArray = NDArray[np.bool_]
 ImageArray = NDArray[np.uint8]

@@ -16,6 +16,7 @@ from refseg.bench.errors import InputError, RefsegError
 from refseg.bench.results import each_protocol
 from refseg.bench.runner import open_dataset
 from refseg.bench.store import RunFolder
+from refseg.bench.tables import percent
 from refseg.bench.types import Dataset
 from refseg.reports.gallery import FOLDER, Picture, Selection, draw, score_names, select
 
@@ -184,11 +185,6 @@ def _said(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def percent(value: object) -> str:
-    """Return a score with one decimal, as papers print it; a dash where there is none."""
-    return f"{value:.1f}" if isinstance(value, int | float) else "–"
 
 
 def _interval(bounds: Any) -> str:

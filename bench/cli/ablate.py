@@ -11,10 +11,9 @@ from refseg.bench.cli.common import (
     chosen_device,
     emit,
     guarded_stdout,
-    markdown_table,
-    percent,
     positive,
 )
+from refseg.bench.tables import markdown_table, percent
 
 
 def add(commands: Commands) -> None:

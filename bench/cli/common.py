@@ -121,31 +121,3 @@ def emit(value: Any, json_target: str | None, text: str) -> None:
 
         write_json(Path(json_target), value, indent=2)
     print(text)
-
-
-def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return aligned columns: the first to the left, the others to the right."""
-    table = [list(header), *map(list, rows)]
-    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
-    lines = [_aligned(row, widths) for row in table]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table, the first column to the left, the others to the right."""
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in (header, rule, *rows)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in escaped)
-
-
-def percent(value: object) -> str:
-    """Return a score with one decimal, as papers print it; a dash where there is none."""
-    if not isinstance(value, int | float):
-        return "–"
-    text = f"{value:.1f}"
-    return "0.0" if text == "-0.0" else text
-
-
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
-    return "  ".join(cells).rstrip()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from refseg.bench.cli.common import Commands, add_json, add_set, emit, guarded_stdout, text_table
+from refseg.bench.cli.common import Commands, add_json, add_set, emit, guarded_stdout
+from refseg.bench.tables import text_table
 
 
 def add(commands: Commands) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from refseg.bench.cli.common import percent, text_table
+from refseg.bench.tables import percent, text_table
 
 
 def result_text(result: Mapping[str, Any]) -> str:

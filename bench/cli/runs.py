@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from refseg.bench.cli.common import markdown_table, percent
 from refseg.bench.errors import InputError
+from refseg.bench.tables import markdown_table, percent
 
 FORMATS = ("md", "csv", "html", "latex")
 SUFFIXES = {"md": "md", "csv": "csv", "html": "html", "latex": "tex"}

@@ -10,8 +10,8 @@ import numpy as np
 
 from refseg.bench.errors import InputError
 from refseg.bench.layouts.files import Files
-from refseg.bench.layouts.read import FolderPredictions, OnMissing, Part
-from refseg.bench.types import Dataset, Predictions, Video
+from refseg.bench.layouts.read import FolderPredictions, Part
+from refseg.bench.types import Dataset, OnMissing, Predictions, Video
 
 Severity = Literal["error", "missing", "note"]
 

@@ -13,8 +13,16 @@ from numpy.typing import NDArray
 from refseg.bench.errors import unknown_name
 from refseg.bench.layouts.detect import LAYOUTS, find_place
 from refseg.bench.layouts.files import ZipFiles, open_files
-from refseg.bench.layouts.read import DavisPredictions, OnMissing, YtvosPredictions
-from refseg.bench.types import Dataset, Expression, GroundTruth, LabelledDataset, Predictions, Video
+from refseg.bench.layouts.read import DavisPredictions, YtvosPredictions
+from refseg.bench.types import (
+    Dataset,
+    Expression,
+    GroundTruth,
+    LabelledDataset,
+    OnMissing,
+    Predictions,
+    Video,
+)
 
 if TYPE_CHECKING:
     from refseg.bench.store import RunFolder

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +13,7 @@ from refseg.bench.layouts.detect import Place, annotator_of
 from refseg.bench.layouts.files import Files
 from refseg.bench.layouts.png import MOST_IDS, decode_labels, decode_mask
 from refseg.bench.merge import merge_groups, object_number
-from refseg.bench.types import BoolArray, Expression, Video
-
-OnMissing = Literal["error", "empty"]
+from refseg.bench.types import BoolArray, Expression, OnMissing, Video
 
 
 @dataclass(frozen=True)

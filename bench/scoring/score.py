@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,13 @@ from refseg.bench.types import (
     BoolArray,
     Dataset,
     Expression,
+    OnMissing,
     Predictions,
     ScoredItem,
     ScoringProtocol,
     Video,
 )
 
-OnMissing = Literal["error", "empty"]
 A = TypeVar("A", BoolArray, NDArray[np.uint8])
 
 

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from refseg.bench import registry
-from refseg.bench.cli.common import percent
 from refseg.bench.runner import RunRequest, run
+from refseg.bench.tables import percent
 
 MINI = str(Path(__file__).parents[1] / "data/ref-davis-mini")
 SMALL = ("--dataset", "refdavis17", "--root", MINI, "--limit", "1", "--no-page")

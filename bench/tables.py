@@ -1,0 +1,33 @@
+"""Small tables of scores, for the terminal and for Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return aligned columns: the first to the left, the others to the right."""
+    table = [list(header), *map(list, rows)]
+    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
+    lines = [_aligned(row, widths) for row in table]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table, the first column to the left, the others to the right."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in (header, rule, *rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in escaped)
+
+
+def percent(value: object) -> str:
+    """Return a score with one decimal, as papers print it; a dash where there is none."""
+    if not isinstance(value, int | float):
+        return "–"
+    text = f"{value:.1f}"
+    return "0.0" if text == "-0.0" else text
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+    return "  ".join(cells).rstrip()
