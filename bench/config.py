@@ -1,7 +1,8 @@
 """The user's configuration: where datasets lie on this computer.
 
 One JSON file, ``$REFSEG_CONFIG`` or ``$XDG_CONFIG_HOME/refseg/config.json``:
-``{"datasets": {"refdavis17": {"root": "/data/ref-davis"}}}``.
+``{"datasets": {"refdavis17": {"root": "/data/ref-davis"}}}``. Indices and receipts that can be made again lie in
+:func:`cache_folder`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,13 @@ def config_path() -> Path:
         return Path(chosen)
     base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(base) / "refseg" / "config.json"
+
+
+def cache_folder() -> Path:
+    """Return where things are kept that can be made again: ``$REFSEG_CACHE`` or ``$XDG_CACHE_HOME/refseg``."""
+    if chosen := os.environ.get("REFSEG_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "refseg"
 
 
 def load_config() -> dict[str, Any]:

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Literal, get_args
+
+FaultKind = Literal["missing", "damaged", "size", "encoding", "schema", "id", "duplicate", "truth", "count"]
+"""Sorts of faults of a dataset's copy: a file that is listed and absent; that cannot be decoded; of another size than
+its video or frame; of another colour mode or text encoding; of another form; an id that cannot be or that nothing
+has; something twice; truth that says nothing or the wrong thing; another number than the published one."""
+
+FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
 
 class RefsegError(Exception):
@@ -16,6 +25,33 @@ class InputError(RefsegError):
     """The input or the call is wrong: says what was found, where, what was expected and how to mend it."""
 
     exit_code = 2
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with a copy of a dataset.
+
+    Attributes:
+        kind: What sort of fault.
+        file: The file, relative to the dataset's root; empty where it is the whole copy.
+        text: One sentence: what was found, what was expected, how to mend it.
+    """
+
+    kind: FaultKind
+    file: str
+    text: str
+
+
+class DataError(InputError):
+    """A file of a dataset is wrong; ``fault`` says how."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.text)
+        self.fault = fault
+
+    def __reduce__(self) -> tuple[type[DataError], tuple[Fault]]:
+        # It crosses processes with its fault, not with its text.
+        return DataError, (self.fault,)
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], *, hint: str = "") -> InputError:

@@ -29,6 +29,7 @@ _NETWORK_PACKAGES = ("segment-anything", "transformers", "tokenizers")
 _DIST = "refseg-bench"
 _PREDICTING = ("types.py", "options.py", "predict.py", "merge.py", "store.py")
 _TRAINING = ("train.py", "training.py", "curve.py", "losses.py")
+_WORDS = "cards"
 
 
 def key_parts(
@@ -154,7 +155,7 @@ def _sources() -> Iterator[Path]:
     for sibling in ("methods", "datasets"):
         # A symlink in a source checkout, a plain folder in an installation.
         paths = sorted((bench.parent / sibling).resolve().rglob("*.py"))
-        yield from (p for p in paths if p.name not in _TRAINING)
+        yield from (p for p in paths if p.name not in _TRAINING and p.parent.name != _WORDS)
 
 
 def _provider(kind: registry.Kind, name: str) -> str:

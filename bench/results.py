@@ -8,7 +8,7 @@ from typing import Any
 from refseg.bench import registry
 from refseg.bench.progress import Progress
 from refseg.bench.scoring.score import score_predictions
-from refseg.bench.subset import subset
+from refseg.bench.subset import coverage, subset
 from refseg.bench.types import Dataset, OnMissing, Predictions, Video
 
 _MOST_GROUPS = 12
@@ -37,18 +37,22 @@ def score_run(
 
     Returns:
         The result of the first protocol (``{"protocol", "metrics", "items", "failures", …}``) with facts
-        about the dataset, ``scored`` (videos scored, of how many), ``breakdown``, and the other protocols'
-        under ``also``. Where labels are hidden or every video failed, ``metrics`` is empty and ``note`` says
-        why.
+        about the dataset, ``scored`` (videos scored, of how many), ``partial`` and ``coverage``
+        (:func:`refseg.bench.subset.coverage`), ``breakdown``, and the other protocols' under ``also``. Where
+        labels are hidden or every video failed, ``metrics`` is empty and ``note`` says why.
     """
     lost = {f["video"] for f in failures}
     left = [v for v in videos if v.id not in lost]
+    short = coverage(dataset, videos)
+    in_split = max(dataset.info.expected_videos or 0, len(dataset.videos()))
     facts = {
         "dataset": dataset.info.name,
         "version": dataset.info.version,
         "split": dataset.info.split,
         "failures": [dict(f) for f in failures],
-        "scored": {"videos": len(left), "of": len(videos), "in_split": len(dataset.videos())},
+        "scored": {"videos": len(left), "of": len(videos), "in_split": in_split},
+        "partial": bool(short),
+        "coverage": short,
     }
     note = _why_not(dataset, left)
     if note:

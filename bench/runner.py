@@ -12,11 +12,13 @@ from typing import Any
 from refseg.bench import provenance, registry
 from refseg.bench.atomic import safe_name, write_json
 from refseg.bench.config import find_root
+from refseg.bench.datacheck import checked_before
 from refseg.bench.errors import InputError
 from refseg.bench.predict import Pass, Work, predict_all
 from refseg.bench.progress import Progress, Silent
 from refseg.bench.results import score_run
 from refseg.bench.store import RunFolder, SavedRun, missing_expressions
+from refseg.bench.subset import coverage
 from refseg.bench.types import Dataset, DatasetRequest, Method, MethodRequest, Video
 
 PASS_NOTE = "wall clock of the scoring pass, not a speed measurement"
@@ -68,11 +70,6 @@ class Plan:
     key: str
     parts: Mapping[str, Any]
 
-    @property
-    def partial(self) -> bool:
-        """True where ``--limit`` leaves videos out."""
-        return len(self.videos) < len(self.dataset.videos())
-
     def describe(self) -> dict[str, Any]:
         """Return what would run, as JSON values: for ``--dry-run``."""
         missing = [missing_expressions(self.folder, self.key, v)[0] for v in self.videos]
@@ -103,7 +100,7 @@ def plan(request: RunRequest) -> Plan:
         registry.entry("protocols", name)
     dataset = open_dataset(request.dataset, request.split, request.root, theirs)
     method = registry.build_method(MethodRequest(request.method, mine, request.device, request.dtype))
-    videos = list(dataset.videos())[: request.limit]
+    videos = dataset.videos()[: request.limit]
     if not videos:
         raise InputError(f"{dataset.info.name} {dataset.info.split} holds no video; is --root right?")
     parts = provenance.key_parts(
@@ -159,7 +156,7 @@ def execute(planned: Plan, *, progress: Progress | None = None) -> dict[str, Any
             passed.failures,
             progress=progress,
         )
-        result |= {"method": planned.method.info.name, "partial": planned.partial}
+        result |= {"method": planned.method.info.name}
         write_json(folder.path / "result.json", result)
         folder.write_record(record | {"status": "done"})
         if planned.request.page:
@@ -228,16 +225,21 @@ def _admit(planned: Plan) -> dict[str, Any] | None:
 
 def _record(planned: Plan, earlier: Mapping[str, Any] | None) -> dict[str, Any]:
     request, videos = planned.request, planned.videos
+    short = coverage(planned.dataset, videos)
+    root = find_root(request.dataset, request.root)
     return {
         "format": 1,
         "status": "predicting",
         "key": planned.key,
         "key_parts": dict(planned.parts),
         "method": asdict(planned.method.info) | {"config": planned.parts["method"]["config"]},
-        "dataset": asdict(planned.dataset.info) | {"root": request.root},
+        "dataset": asdict(planned.dataset.info)
+        | {"root": request.root}
+        | checked_before(root, planned.dataset, videos),
         "protocols": list(planned.protocols),
         "dtype": request.dtype,
-        "partial": planned.partial,
+        "partial": bool(short),
+        "coverage": short,
         "counts": {
             "videos": len(videos),
             "videos_in_split": len(planned.dataset.videos()),

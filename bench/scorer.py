@@ -88,8 +88,7 @@ def score(request: ScoreRequest, *, progress: Progress | None = None) -> dict[st
         on_missing=request.on_missing,
         progress=progress,
     )
-    partial = len(opened.videos) < len(opened.dataset.videos())
-    return result | {"method": opened.method, "partial": partial, "predictions": str(path)}
+    return result | {"method": opened.method, "predictions": str(path)}
 
 
 def _open_run(request: ScoreRequest, path: Path) -> Opened:

@@ -1,4 +1,4 @@
-"""A dataset narrowed to some of its videos: what remains to be scored after ``--limit`` or failures."""
+"""A dataset narrowed to some of its videos (after ``--limit`` or failures), and how much of a split that is."""
 
 from __future__ import annotations
 
@@ -40,3 +40,17 @@ def subset(dataset: Dataset, video_ids: Collection[str]) -> Dataset:
     if isinstance(dataset, LabelledDataset):
         return _LabelledSubset(dataset, dataset, video_ids)
     return Subset(dataset, video_ids)
+
+
+def coverage(dataset: Dataset, videos: Sequence[Video]) -> dict[str, list[int]]:
+    """Return what some videos are short of the published split: ``{"videos": [2, 30], "frames": [5, 1999]}``.
+
+    Empty where nothing is missing. Where no count is published, the videos of the copy at hand count as the split.
+    """
+    info = dataset.info
+    counts = {
+        "videos": (len(videos), max(info.expected_videos or 0, len(dataset.videos()))),
+        "expressions": (sum(len(v.expressions) for v in videos), info.expected_expressions or 0),
+        "frames": (sum(len(v) for v in videos), info.expected_frames or 0),
+    }
+    return {name: [found, whole] for name, (found, whole) in counts.items() if found < whole}

@@ -1,8 +1,8 @@
-"""Small tables of scores, for the terminal and for Markdown."""
+"""Small tables of scores and counts in words, for the terminal, Markdown and pages."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -26,6 +26,11 @@ def percent(value: object) -> str:
         return "–"
     text = f"{value:.1f}"
     return "0.0" if text == "-0.0" else text
+
+
+def coverage_text(short: Mapping[str, Sequence[int]]) -> str:
+    """Return a coverage in words, e.g. ``"2 of 30 videos, 5 of 1999 frames"``."""
+    return ", ".join(f"{found} of {whole} {name}" for name, (found, whole) in short.items())
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:

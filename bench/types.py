@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from refseg.bench.errors import DataError, Fault
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -166,6 +168,8 @@ class DatasetInfo:
         expected_videos: Published number of videos of the split, or None.
         expected_expressions: Published number of expressions of the split, or None.
         fingerprint: Hash of what was read (metadata); part of every result's key.
+        expected_objects: Published number of objects of the split (those of one video count once), or None.
+        expected_frames: Published number of frames of the split, or None.
     """
 
     name: str
@@ -175,6 +179,8 @@ class DatasetInfo:
     expected_videos: int | None = None
     expected_expressions: int | None = None
     fingerprint: str = ""
+    expected_objects: int | None = None
+    expected_frames: int | None = None
 
 
 class Dataset(Protocol):
@@ -200,14 +206,42 @@ class LabelledDataset(Protocol):
         ...
 
 
+@runtime_checkable
+class CheckableDataset(Protocol):
+    """A dataset that can say what is wrong with the files of one video, for ``bench data check``.
+
+    Without this the check reads frames and truth through :class:`Dataset` and stops at a video's first fault.
+    """
+
+    def video_faults(self, video_id: str, *, quick: bool) -> Iterator[Fault]:
+        """Yield every fault of a video's files; ``quick`` looks at names, sizes and headers and decodes nothing."""
+        ...
+
+
 @dataclass(frozen=True)
 class DatasetRequest:
-    """What a dataset's factory gets: registered name, split (None: the default one), root (None: not set)."""
+    """What a dataset's factory gets.
+
+    Attributes:
+        name: The registered name that was asked for (several may share a factory).
+        split: None: the default one.
+        root: Its folder; None: not set.
+        options: ``--set dataset.KEY=VALUE`` pairs as strings.
+        on_fault: Takes faults of the metadata when a copy is checked, and what is wrong is left out; None: the
+            first one is raised. Report through :meth:`fault`.
+    """
 
     name: str
     split: str | None = None
     root: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    on_fault: Callable[[Fault], None] | None = None
+
+    def fault(self, fault: Fault) -> None:
+        """Raise a fault as DataError, or hand it on where faults are collected."""
+        if self.on_fault is None:
+            raise DataError(fault)
+        self.on_fault(fault)
 
 
 class Predictions(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from refseg.bench.errors import InputError
+from refseg.bench.errors import DataError, Fault, FaultKind, InputError
 from refseg.bench.layouts.png import DECODE_ERRORS, decode_labels
 from refseg.bench.types import ImageArray
 
@@ -24,7 +25,7 @@ def frame_size(root: Path, name: str) -> tuple[int, int]:
         name: The frame's path relative to it.
 
     Raises:
-        InputError: The file is missing or no image.
+        DataError: The file is missing or no image.
     """
     with _open(root, name) as image:
         return (image.height, image.width)
@@ -39,22 +40,28 @@ def read_frame(root: Path, name: str, size: tuple[int, int]) -> ImageArray:
         size: (H, W) of the video.
 
     Raises:
-        InputError: The file is missing, truncated, of another size, or not RGB.
+        DataError: The file is missing, truncated, of another size, or not RGB.
     """
     with _open(root, name) as image:
         if (image.height, image.width) != size:
-            raise InputError(
+            raise _fault(
+                "size",
+                name,
                 f"{name} in {root} is {image.width}x{image.height} pixels, but the video's first frame is "
-                f"{size[1]}x{size[0]} (width x height); {_MEND}."
+                f"{size[1]}x{size[0]} (width x height); {_MEND}.",
             )
         if image.mode != "RGB":
-            raise InputError(
-                f"{name} in {root} is an image of mode {image.mode}; an RGB image is expected: {_MEND}."
+            raise _fault(
+                "encoding",
+                name,
+                f"{name} in {root} is an image of mode {image.mode}; an RGB image is expected: {_MEND}.",
             )
         try:
             return np.array(image, dtype=np.uint8)
         except DECODE_ERRORS as error:
-            raise InputError(f"{name} in {root} is truncated or damaged ({error}); {_MEND}.") from None
+            raise _fault(
+                "damaged", name, f"{name} in {root} is truncated or damaged ({error}); {_MEND}."
+            ) from None
 
 
 def read_label_map(root: Path, name: str, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -66,13 +73,28 @@ def read_label_map(root: Path, name: str, size: tuple[int, int]) -> NDArray[np.u
         size: (H, W) of the video's frames.
 
     Raises:
-        InputError: The file is missing, truncated, of another size than the frames, or holds no ids.
+        DataError: The file is missing, truncated, of another size than the frames, or holds no ids.
     """
     try:
         data = (root / name).read_bytes()
     except OSError as error:
         raise _unreadable(root, name, error) from None
-    return decode_labels(data, f"{name} in {root}", size)
+    try:
+        return decode_labels(data, f"{name} in {root}", size)
+    except InputError as error:
+        raise _fault(_kind(data, size), name, str(error)) from None
+
+
+def _kind(data: bytes, size: tuple[int, int]) -> FaultKind:
+    """Return what is wrong with a label map that was refused."""
+    try:
+        image = Image.open(io.BytesIO(data))
+        if (image.height, image.width) != size:
+            return "size"
+        image.load()
+    except DECODE_ERRORS:
+        return "damaged"
+    return "encoding"
 
 
 def _open(root: Path, name: str) -> Image.Image:
@@ -84,11 +106,15 @@ def _open(root: Path, name: str) -> Image.Image:
         raise _unreadable(root, name, error) from None
 
 
-def _unreadable(root: Path, name: str, error: Exception) -> InputError:
+def _unreadable(root: Path, name: str, error: Exception) -> DataError:
     path = root / name
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return InputError(f"{name} is missing in {root}; {_MEND}.")
+        return _fault("missing", name, f"{name} is missing in {root}; {_MEND}.")
     if isinstance(error, OSError) and error.errno is not None:
-        return InputError(f"{name} in {root} cannot be read: {error.strerror}.")
+        return _fault("damaged", name, f"{name} in {root} cannot be read: {error.strerror}.")
     size = path.stat().st_size if path.exists() else 0
-    return InputError(f"{name} in {root} is not an image or is damaged ({size} bytes); {_MEND}.")
+    return _fault("damaged", name, f"{name} in {root} is not an image or is damaged ({size} bytes); {_MEND}.")
+
+
+def _fault(kind: FaultKind, name: str, text: str) -> DataError:
+    return DataError(Fault(kind, name, text))

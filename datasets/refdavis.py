@@ -20,14 +20,11 @@ from refseg.bench.errors import InputError, unknown_name
 from refseg.bench.layouts.png import VOID
 from refseg.bench.options import parse_options
 from refseg.bench.types import DatasetInfo, DatasetRequest, Expression, GroundTruth, Video
+from refseg.datasets.cards.refdavis import CARD
 from refseg.datasets.ytvos_layout import TREE, Entry, Sentence, YtvosLayout
 
+CARDS = {CARD.name: CARD}
 ANNOTATORS = 4
-VERSION = "17"
-SPLITS = {"valid": (30, 244)}
-"""Published numbers of videos and expressions."""
-
-_ALIASES = {"val": "valid"}
 _RAW = ("Davis17_annot1.txt", "Davis17_annot1_full_video.txt", "Davis17_annot2.txt", "davis_text_annotations")
 
 
@@ -49,16 +46,7 @@ class RefDavis:
     @cached_property
     def info(self) -> DatasetInfo:
         """Name, version, split, published counts and the fingerprint of the metadata."""
-        videos, expressions = SPLITS[self._layout.split]
-        return DatasetInfo(
-            name="refdavis17",
-            version=VERSION,
-            split=self._layout.split,
-            protocols=("refdavis/published", "refdavis/per_expression"),
-            expected_videos=videos,
-            expected_expressions=expressions,
-            fingerprint=self._layout.fingerprint(),
-        )
+        return CARD.info(self._layout.split, fingerprint=self._layout.fingerprint())
 
     def videos(self) -> Sequence[Video]:
         """Return the videos in the metadata's order; one header a video is read.
@@ -135,25 +123,14 @@ def build(request: DatasetRequest) -> RefDavis:
             metadata is broken.
     """
     parse_options(_NoOptions, request.options, owner="dataset refdavis17")
-    split = request.split or "valid"
-    split = _ALIASES.get(split, split)
-    if split not in SPLITS:
-        raise unknown_name("split of refdavis17", split, [*SPLITS, *_ALIASES])
-    if request.root is None:
-        raise InputError(
-            "The folder of refdavis17 is not set; give --root DIR, or `bench data set refdavis17 DIR` once. "
-            f"It is expected as\n{TREE.format(root='DIR', split=split)}"
-        )
-    root = Path(request.root)
+    split = CARD.split(request.split)
+    root = CARD.root(request, split)
     _refuse_other_roots(root, split)
     return RefDavis(YtvosLayout(root, split, dataset="refdavis17"))
 
 
 def _refuse_other_roots(root: Path, split: str) -> None:
     tree = TREE.format(root=root, split=split)
-    if not root.is_dir():
-        state = "is a file" if root.exists() else "does not exist"
-        raise InputError(f"The root {root} of refdavis17 {state}; a folder is expected:\n{tree}")
     if (root / "meta_expressions").exists():
         return
     raw = next((name for name in _RAW if (root / name).exists()), None)

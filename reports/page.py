@@ -16,7 +16,7 @@ from refseg.bench.errors import InputError, RefsegError
 from refseg.bench.results import each_protocol
 from refseg.bench.runner import open_dataset
 from refseg.bench.store import RunFolder
-from refseg.bench.tables import percent
+from refseg.bench.tables import coverage_text, percent
 from refseg.bench.types import Dataset
 from refseg.reports.gallery import FOLDER, Picture, Selection, draw, score_names, select
 
@@ -49,6 +49,7 @@ def write_run_page(run_dir: Path) -> Path:
         .render(
             record=record,
             result=result,
+            coverage_text=coverage_text,
             title=f"{result.get('method', record['method']['name'])} on {result['dataset']} {result['split']}",
             protocols=[_protocol(one, dataset) for one in each_protocol(result)],
             selection=selection,

@@ -14,17 +14,25 @@ def add(commands: Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser("data", help="describe, check or draw a dataset; remember where it lies")
     actions = parser.add_subparsers(metavar="ACTION", dest="action", required=True)
-    for name, text in (
-        ("describe", "print a split's counts, kinds of sentences and version"),
-        ("check", "read a split and compare it with its published counts"),
-    ):
-        action = actions.add_parser(name, help=text, description=text)
-        _add_split(action)
-        add_json(action)
-        action.set_defaults(run=describe if name == "describe" else check)
-    actions.choices["check"].add_argument(
-        "--all-frames", action="store_true", help="read every frame, not the first and last of each video"
+    text = "print a dataset's card and how its folder must look; with a folder, what is in it"
+    action = actions.add_parser("describe", help=text, description=text)
+    _add_split(action)
+    add_json(action)
+    action.set_defaults(run=describe)
+    text = "verify a copy: counts, metadata, and that every frame and mask is there, whole and of its size"
+    action = actions.add_parser("check", help=text, description=text)
+    _add_split(action)
+    action.add_argument(
+        "--quick", action="store_true", help="look at metadata, file names and headers only; takes seconds"
     )
+    action.add_argument(
+        "--show", metavar="N", type=positive, default=10, help="name N faults of each kind; default: 10"
+    )
+    action.add_argument("--jobs", metavar="N", type=positive, help="processes; default: all cores")
+    add_json(action)
+    action.set_defaults(run=check)
+    text = "print the cards of all datasets as Markdown (docs/datasets.md)"
+    actions.add_parser("cards", help=text, description=text).set_defaults(run=print_cards)
     text = "draw frames of a split, with their masks and sentences, into one picture"
     sheet = actions.add_parser("sheet", help=text, description=text)
     _add_split(sheet)
@@ -46,32 +54,53 @@ def _add_split(parser: argparse.ArgumentParser) -> None:
 
 
 def describe(args: argparse.Namespace) -> int:
-    """Print what a split is."""
+    """Print a dataset's card, and what a split holds where it can be opened."""
+    from refseg.bench.cards import card_json, card_text, find_card
+    from refseg.bench.config import find_root
     from refseg.bench.datacheck import describe_dataset
     from refseg.bench.runner import open_dataset
 
+    facts: dict[str, Any] = {}
+    texts = []
     with guarded_stdout(args.json):
-        facts = describe_dataset(open_dataset(args.dataset, args.split, args.root))
-    emit(facts, args.json, _facts_text(facts))
+        card = find_card(args.dataset)
+        if card is not None:
+            # An unknown split is told before a card that does not have it is shown.
+            split = card.split(args.split)
+            facts["card"] = card_json(card)
+            texts.append(card_text(card, split if args.split else None))
+        if card is None or not card.tree or find_root(args.dataset, args.root) is not None:
+            found = describe_dataset(open_dataset(args.dataset, args.split, args.root))
+            facts = found | facts
+            texts.append(_facts_text(found))
+    emit(facts, args.json, "\n\n".join(texts))
     return 0
 
 
 def check(args: argparse.Namespace) -> int:
-    """Read a split; exit 2 where something is wrong."""
+    """Verify a copy; exit 2 where something is wrong."""
+    from refseg.bench import registry
+    from refseg.bench.config import find_root
     from refseg.bench.datacheck import check_dataset
     from refseg.bench.progress import for_terminal
-    from refseg.bench.runner import open_dataset
+    from refseg.bench.types import DatasetRequest
 
     with guarded_stdout(args.json):
-        dataset = open_dataset(args.dataset, args.split, args.root)
-        report = check_dataset(dataset, all_frames=args.all_frames, progress=for_terminal())
-    problems = report["problems"]
-    shown = [f"- {p}" for p in problems[:20]]
-    if len(problems) > len(shown):
-        shown.append(f"- and {len(problems) - len(shown)} more (--json lists all)")
-    verdict = f"{len(problems)} problems:" if problems else "No problem found."
-    emit(report, args.json, "\n".join([_facts_text(report), "", verdict, *shown]))
-    return INPUT_ERROR if problems else 0
+        registry.entry("datasets", args.dataset)
+        request = DatasetRequest(args.dataset, args.split, find_root(args.dataset, args.root))
+        report = check_dataset(
+            request, quick=args.quick, keep=args.show, workers=args.jobs, progress=for_terminal()
+        )
+    emit(report, args.json, f"{_facts_text(report)}\n\n{_findings_text(report)}")
+    return INPUT_ERROR if report["faults"] else 0
+
+
+def print_cards(args: argparse.Namespace) -> int:
+    """Print every built-in card."""
+    from refseg.bench.cards import all_cards_markdown
+
+    print(all_cards_markdown())
+    return 0
 
 
 def draw_sheet(args: argparse.Namespace) -> int:
@@ -99,7 +128,7 @@ def set_folder(args: argparse.Namespace) -> int:
 
 def _facts_text(facts: dict[str, Any]) -> str:
     lines = [f"{facts['dataset']} {facts['split']}, version {facts['version']}"]
-    for name in ("videos", "expressions", "frames"):
+    for name in ("videos", "objects", "expressions", "frames"):
         expected = facts.get(f"expected_{name}")
         told = "" if expected is None else f" (published: {expected})"
         lines.append(f"  {name:12}{facts[name]}{told}")
@@ -109,3 +138,20 @@ def _facts_text(facts: dict[str, Any]) -> str:
         told = ", ".join(f"{value} {n}" for value, n in counts.items())
         lines.append(f"  {name:12}{told}")
     return "\n".join(lines)
+
+
+def _findings_text(report: dict[str, Any]) -> str:
+    if not report["faults"]:
+        looked = (
+            "Names, sizes and headers were looked at, nothing was decoded"
+            if report["quick"]
+            else "All is read"
+        )
+        return f"No fault found. {looked}."
+    lines = []
+    for kind, count in report["faults"].items():
+        shown = [p for p in report["problems"] if p["kind"] == kind]
+        lines += [f"{kind}: {count}", *(f"- {p['text']}" for p in shown)]
+        if count > len(shown):
+            lines.append(f"- and {count - len(shown)} more (--show N names more)")
+    return "\n".join([f"{sum(report['faults'].values())} faults", *lines])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from refseg.bench.tables import percent, text_table
+from refseg.bench.tables import coverage_text, percent, text_table
 
 
 def result_text(result: Mapping[str, Any]) -> str:
@@ -20,8 +20,11 @@ def result_text(result: Mapping[str, Any]) -> str:
     if scored["videos"] < scored["of"]:
         failed = ", ".join(f["video"] for f in result["failures"][:5])
         lines += ["", f"Only {scored['videos']} of {scored['of']} videos are scored; these failed: {failed}"]
-    if scored["of"] < scored["in_split"]:
-        lines += ["", f"Partial: {scored['of']} of the split's {scored['in_split']} videos."]
+    if result["partial"]:
+        lines += [
+            "",
+            f"Partial: {coverage_text(result['coverage'])} of the split; not comparable with whole ones.",
+        ]
     if "run" in result:
         lines += ["", f"Run folder: {result['run']}"]
     if "annotations" in result:

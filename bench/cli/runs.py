@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from refseg.bench.errors import InputError
-from refseg.bench.tables import markdown_table, percent
+from refseg.bench.tables import coverage_text, markdown_table, percent
 
 FORMATS = ("md", "csv", "html", "latex")
 SUFFIXES = {"md": "md", "csv": "csv", "html": "html", "latex": "tex"}
@@ -91,7 +91,7 @@ def _rows(folder: Path, name: str) -> list[Row]:
 def _marks(result: Mapping[str, Any]) -> tuple[str, ...]:
     scored, marks = result["scored"], []
     if result.get("partial"):
-        marks.append(f"partial: {scored['of']} of {scored['in_split']} videos")
+        marks.append(f"partial: {coverage_text(result['coverage'])}")
     if result["failures"]:
         marks.append(f"failed: {len(result['failures'])} of {scored['of']} videos")
     if result.get("note"):

@@ -28,7 +28,7 @@ def test_its_method_runs_on_its_dataset_and_on_ours(apart, discs):
 
 
 def test_its_dataset_is_described_and_checked(apart, discs):
-    done = apart("data", "check", "discs", "--all-frames", "--json", "-", plugins=[discs])
+    done = apart("data", "check", "discs", "--json", "-", plugins=[discs])
     assert (done.code, done.json["problems"], done.json["videos"], done.json["frames"]) == (0, [], 3, 12)
 
 

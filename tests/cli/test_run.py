@@ -38,7 +38,7 @@ def made(made_once, tmp_path):
 def test_run_prints_a_table_and_says_what_is_partial(bench, tmp_path):
     done = bench("run", "--method", "oracle", *SHAPES)
     assert done.code == 0
-    assert "oracle on refshapes val" in done.out and "Partial: 1 of the split's 48 videos." in done.out
+    assert "oracle on refshapes val" in done.out and "Partial: 1 of 48 videos, 5 of 240" in done.out
     assert "frames/s" in done.err and "Run folder: runs/oracle-refshapes-val" in done.out
     assert (tmp_path / "runs/oracle-refshapes-val/result.json").is_file()
 
@@ -125,9 +125,12 @@ def test_configured_root_needs_no_option(bench, davis):
 def test_check_tells_what_is_wrong(bench, davis):
     done = bench("data", "check", "refdavis17", "--root", davis, "--json", "-")
     # A part of the split is not the published split, and the check says so.
-    assert done.code == 2 and done.json["problems"] == [
+    assert done.code == 2 and done.json["faults"] == {"count": 4}
+    assert [p["text"] for p in done.json["problems"]] == [
         "2 videos were found; 30 are published.",
+        "2 objects were found; 61 are published.",
         "8 expressions were found; 244 are published.",
+        "5 frames were found; 1999 are published.",
     ]
     assert bench("data", "check", "refshapes", "--split", "no_target").code == 0
 

@@ -141,7 +141,7 @@ def test_run_without_truth_shows_predictions_alone(make_run):
 def test_failures_and_partial_runs_are_told(make_run):
     text = read(make_run("failed", failing=("../../escaped",))).text
     assert "1 of 3 videos failed" in text and "…/file.png <script>" in text and "/home" not in text
-    assert "Partial: 2 of the split's 3 videos" in read(make_run("partial", limit=2)).text
+    assert "Partial: 2 of 3 videos" in read(make_run("partial", limit=2)).text
 
 
 def test_run_in_which_all_failed(make_run):
