@@ -45,6 +45,7 @@ class Entry:
 
 _REFSAM = "refseg.methods.refsam:build"
 _CONTROLS = "refseg.methods.controls:build"
+_REFCOCO = "refseg.datasets.refcoco:build"
 _PER_EXPRESSION = "refseg.bench.protocols.per_expression:build"
 
 TABLE: Mapping[Kind, Mapping[str, Entry]] = {
@@ -76,6 +77,12 @@ TABLE: Mapping[Kind, Mapping[str, Entry]] = {
             "refseg.datasets.refdavis:build",
             "Ref-DAVIS17 in the converted layout",
         ),
+        "refcoco": Entry(_REFCOCO, "RefCOCO: sentences about objects in COCO images (unc and google splits)"),
+        "refcoco+": Entry(_REFCOCO, "RefCOCO+: without words for places (unc split)"),
+        "refcocog": Entry(_REFCOCO, "RefCOCOg, G-Ref: longer sentences (umd and google splits)"),
+        "grefcoco": Entry(_REFCOCO, "gRefCOCO: sentences about none, one or several objects"),
+        "a2d": Entry("refseg.datasets.a2d:build", "A2D-Sentences: actors in clips, a few labelled frames each"),
+        "jhmdb": Entry("refseg.datasets.jhmdb:build", "JHMDB-Sentences: one actor a clip, three scored frames"),
     },
     "protocols": {
         "refshapes/per_expression": Entry(

@@ -31,13 +31,14 @@ def frame_size(root: Path, name: str) -> tuple[int, int]:
         return (image.height, image.width)
 
 
-def read_frame(root: Path, name: str, size: tuple[int, int]) -> ImageArray:
+def read_frame(root: Path, name: str, size: tuple[int, int], *, any_mode: bool = False) -> ImageArray:
     """Return a frame as (H, W, 3) RGB uint8, the pixels as stored (an orientation tag is not applied).
 
     Args:
         root: The dataset's folder.
         name: The frame's path relative to it.
         size: (H, W) of the video.
+        any_mode: Turn grey and other images into RGB, where a dataset holds such.
 
     Raises:
         DataError: The file is missing, truncated, of another size, or not RGB.
@@ -50,14 +51,14 @@ def read_frame(root: Path, name: str, size: tuple[int, int]) -> ImageArray:
                 f"{name} in {root} is {image.width}x{image.height} pixels, but the video's first frame is "
                 f"{size[1]}x{size[0]} (width x height); {_MEND}.",
             )
-        if image.mode != "RGB":
+        if image.mode != "RGB" and not any_mode:
             raise _fault(
                 "encoding",
                 name,
                 f"{name} in {root} is an image of mode {image.mode}; an RGB image is expected: {_MEND}.",
             )
         try:
-            return np.array(image, dtype=np.uint8)
+            return np.array(image.convert("RGB") if any_mode else image, dtype=np.uint8)
         except DECODE_ERRORS as error:
             raise _fault(
                 "damaged", name, f"{name} in {root} is truncated or damaged ({error}); {_MEND}."
