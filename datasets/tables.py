@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 from pathlib import Path
 
 from refseg.bench.errors import DataError, Fault
@@ -33,10 +34,10 @@ def read_rows(root: Path, name: str) -> list[list[str]]:
         raise DataError(Fault("damaged", name, text)) from None
 
 
-def file_bytes(path: Path) -> int | None:
+def file_bytes(path: Path | str) -> int | None:
     """Return a file's size in bytes, or None where there is none."""
     try:
-        return path.stat().st_size
+        return os.stat(path).st_size
     except OSError:
         return None
 

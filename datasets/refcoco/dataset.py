@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -26,7 +27,15 @@ from refseg.bench.types import (
 from refseg.datasets.cards.refcoco import CARDS, GOOGLE, GREFCOCO, REFCOCOG
 from refseg.datasets.images import frame_size, read_frame
 from refseg.datasets.refcoco.masks import decode_segmentation
-from refseg.datasets.refcoco.records import Picture, Records, Sentence, read_records
+from refseg.datasets.refcoco.records import (
+    Picture,
+    Records,
+    Sentence,
+    Source,
+    read_records,
+    read_segmentations,
+)
+from refseg.datasets.tables import file_bytes
 
 IMAGE_FOLDERS = (
     "images/mscoco/images/train2014",
@@ -53,10 +62,9 @@ class RefCoco:
     Args:
         card: What is published of the dataset.
         split: The split's name on the card.
-        records: What the files say of it.
-        root: The folder that names of files are relative to.
+        source: Where it comes from.
+        records: What is there.
         images: The folder of the images.
-        fingerprint: Hash of the records and of the options.
         text: Which of a sentence's two texts is the expression's.
     """
 
@@ -64,15 +72,16 @@ class RefCoco:
         self,
         card: Card,
         split: str,
+        source: Source,
         records: Records,
         *,
-        root: Path,
         images: Path,
-        fingerprint: str,
         text: Literal["sent", "raw"],
     ) -> None:
-        self.info = card.info(split, fingerprint=fingerprint)
-        self._records, self._root, self._images, self._text = records, root, images, text
+        self.info = card.info(
+            split, fingerprint=hashlib.sha256(f"{text} {records.fingerprint}".encode()).hexdigest()
+        )
+        self._source, self._records, self._images, self._text = source, records, images, text
         self._pictures = {p.id: p for p in records.pictures}
 
     def videos(self) -> Sequence[Video]:
@@ -116,6 +125,10 @@ class RefCoco:
                     yield error.fault
 
     @cached_property
+    def _segmentations(self) -> dict[str, str]:
+        return read_segmentations(self._source)
+
+    @cached_property
     def _videos(self) -> list[Video]:
         return [self._video(p) for p in self._records.pictures]
 
@@ -124,14 +137,11 @@ class RefCoco:
         return {v.id: v for v in self._videos}
 
     def _video(self, picture: Picture) -> Video:
-        try:
-            stored = (self._images / picture.file_name).stat().st_size
-        except OSError:
-            stored = None
+        stored = file_bytes(f"{self._images}/{picture.file_name}")
         size = (picture.height, picture.width)
         return Video(
             picture.id,
-            (Path(picture.file_name).stem,),
+            (os.path.splitext(picture.file_name)[0],),
             size,
             tuple(self._expression(s) for s in picture.sentences),
             partial(_read_image, self._images, picture.file_name, size),
@@ -143,7 +153,7 @@ class RefCoco:
         if self.info.name == GREFCOCO.name:
             attributes["targets"] = {0: "none", 1: "one"}.get(len(sentence.ann_ids), "several")
         text = sentence.sent if self._text == "sent" else sentence.raw
-        return Expression(sentence.id, text, sentence.ann_ids, attributes=attributes)
+        return Expression(sentence.id, text, tuple(sentence.ann_ids), attributes=attributes)
 
     def _objects(self, sentence: Sentence) -> Sequence[str]:
         """Return the annotations whose union is a sentence's truth."""
@@ -154,7 +164,7 @@ class RefCoco:
     def _mask(self, picture: Picture, ann_id: str) -> BoolArray:
         where = f"Annotation {ann_id} of image {picture.id} ({picture.file_name}) in instances.json"
         try:
-            segmentation = json.loads(self._records.segmentations[ann_id])
+            segmentation = json.loads(self._segmentations[ann_id])
             mask = decode_segmentation(segmentation, (picture.height, picture.width))
         except ValueError as error:
             raise DataError(
@@ -207,13 +217,11 @@ def build(request: DatasetRequest) -> RefCoco:
     if not (folder / "instances.json").exists():
         raise InputError(f"instances.json is missing in {folder}; {tree}")
     images = _image_folder(root, options.images, tree)
-    records, content = read_records(
-        folder / "instances.json", refs, split.removeprefix(GOOGLE), name=f"{card.name}-{refs.stem}"
-    )
+    source = Source(folder / "instances.json", refs, split.removeprefix(GOOGLE))
+    records = read_records(source)
     for fault in records.faults:
         request.fault(fault)
-    fingerprint = hashlib.sha256(options.text.encode() + b"\0" + content).hexdigest()
-    return RefCoco(card, split, records, root=root, images=images, fingerprint=fingerprint, text=options.text)
+    return RefCoco(card, split, source, records, images=images, text=options.text)
 
 
 def _chosen_split(card: Card, name: str | None, split_by: str | None) -> str:

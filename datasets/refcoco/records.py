@@ -7,11 +7,12 @@ lists the referred objects with their sentences. Reading both takes seconds, so 
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from refseg.bench.errors import Fault, InputError
 from refseg.bench.layouts.names import safe_id
@@ -21,46 +22,61 @@ from refseg.datasets.refcoco.plain_pickle import read_plain_pickle
 REVISION = 1
 """Changes with the records' form."""
 
+_MASKS = ".masks"
+
 NO_TARGET = -1
 """gRefCOCO's ``ann_id`` of a sentence that refers to nothing."""
 
 
-@dataclass(frozen=True)
-class Sentence:
+class Sentence(NamedTuple):
     """One sentence: its two texts, and the annotations that it refers to (none, one or several)."""
 
     id: str
     sent: str
     raw: str
-    ann_ids: tuple[str, ...]
+    ann_ids: Sequence[str]
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """One image with its sentences, in the file's order; the size is ``instances.json``'s."""
 
     id: str
     file_name: str
     height: int
     width: int
-    sentences: tuple[Sentence, ...]
+    sentences: Sequence[Sentence]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a split comes from.
+
+    Attributes:
+        instances: ``instances.json``.
+        refs: The references, a pickle of plain data or JSON.
+        split: The split's name in ``refs``.
+    """
+
+    instances: Path
+    refs: Path
+    split: str
 
 
 @dataclass(frozen=True)
 class Records:
-    """A split.
+    """A split without its masks, which :func:`read_segmentations` gives.
 
     Attributes:
         pictures: Its images in the order of their first reference.
-        segmentations: Annotation id -> COCO ``segmentation`` as JSON text.
         crowds: Annotations that COCO marks as crowds.
         faults: What is wrong with the references; those are left out.
+        fingerprint: Hash of all of it, the masks too.
     """
 
     pictures: tuple[Picture, ...]
-    segmentations: Mapping[str, str]
     crowds: frozenset[str]
     faults: tuple[Fault, ...]
+    fingerprint: str
 
 
 @dataclass
@@ -73,19 +89,30 @@ class _Draft:
     faults: list[tuple[str, str, str]] = field(default_factory=list)
 
 
-def read_records(instances: Path, refs: Path, split: str, *, name: str) -> tuple[Records, bytes]:
-    """Return a split's records, and the bytes whose hash tells two contents apart.
-
-    Args:
-        instances: ``instances.json``.
-        refs: The references, a pickle of plain data or JSON.
-        split: The split's name in ``refs``.
-        name: Name of the index.
+def read_records(source: Source) -> Records:
+    """Return a split's records.
 
     Raises:
         InputError: A file is missing, broken or of another form, or no reference is of this split.
     """
-    member = f"{split}.json"
+    content = _indexed(source, "")
+    found = json.loads(content)
+    pictures = tuple(
+        Picture(image, file, height, width, [Sentence(*s) for s in sentences])
+        for image, (file, height, width, sentences) in found["images"].items()
+    )
+    faults = tuple(Fault(kind, file, text) for kind, file, text in found["faults"])
+    return Records(pictures, frozenset(found["crowds"]), faults, hashlib.sha256(content).hexdigest())
+
+
+def read_segmentations(source: Source) -> dict[str, str]:
+    """Return annotation id -> COCO ``segmentation`` as JSON text, of the annotations that a split refers to."""
+    segmentations: dict[str, str] = json.loads(_indexed(source, _MASKS))
+    return segmentations
+
+
+def _indexed(source: Source, part: str) -> bytes:
+    instances, refs, split = source.instances, source.refs, source.split
 
     def make() -> dict[str, bytes]:
         drafts = _drafts(instances, refs)
@@ -93,18 +120,18 @@ def read_records(instances: Path, refs: Path, split: str, *, name: str) -> tuple
             raise InputError(
                 f"{refs} holds no reference of split {split!r}; it holds {', '.join(sorted(drafts))}."
             )
-        return {f"{s}.json": json.dumps(vars(d)).encode("ascii") for s, d in drafts.items()}
+        return {name: content for s, draft in drafts.items() for name, content in _members(s, draft)}
 
-    content = indexed(name, instances.parent, (instances, refs), member, make, revision=REVISION)
-    found = json.loads(content)
-    pictures = tuple(
-        Picture(
-            image, file, h, w, tuple(Sentence(i, sent, raw, tuple(anns)) for i, sent, raw, anns in sentences)
-        )
-        for image, (file, h, w, sentences) in found["images"].items()
-    )
-    faults = tuple(Fault(kind, file, text) for kind, file, text in found["faults"])
-    return Records(pictures, found["segmentations"], frozenset(found["crowds"]), faults), content
+    name = f"{instances.parent.name}-{refs.stem}"
+    member = f"{split}{part}.json"
+    return indexed(name, instances.parent, (instances, refs), member, make, revision=REVISION)
+
+
+def _members(split: str, draft: _Draft) -> Iterator[tuple[str, bytes]]:
+    masks = json.dumps(draft.segmentations).encode("ascii")
+    yield f"{split}{_MASKS}.json", masks
+    facts = {"images": draft.images, "crowds": draft.crowds, "faults": draft.faults}
+    yield f"{split}.json", json.dumps(facts | {"masks": hashlib.sha256(masks).hexdigest()}).encode("ascii")
 
 
 def _drafts(instances: Path, refs: Path) -> dict[str, _Draft]:

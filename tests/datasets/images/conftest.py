@@ -77,7 +77,11 @@ def reference(ref_id, ann_id, image_id, split, *sentences):
 def python2_pickle(value, protocol=2):
     """A pickle as Python 2's cPickle wrote it: ``str`` as latin-1 bytes, every container and string in the memo."""
     memo = iter(range(10**9))
-    put = (lambda: b"p%d\n" % next(memo)) if protocol == 0 else (lambda: b"r" + next(memo).to_bytes(4, "little"))
+    put = (
+        (lambda: b"p%d\n" % next(memo))
+        if protocol == 0
+        else (lambda: b"r" + next(memo).to_bytes(4, "little"))
+    )
 
     def text(v):
         raw = v.encode("latin-1")
@@ -153,7 +157,13 @@ class Refer:
     def write(self, images="images/mscoco/images/train2014", protocol=2):
         """Write the tree; image 10 is a grey JPEG, as COCO has some."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        content = {"info": {}, "images": self.images, "licenses": [], "annotations": self.annotations, "categories": []}
+        content = {
+            "info": {},
+            "images": self.images,
+            "licenses": [],
+            "annotations": self.annotations,
+            "categories": [],
+        }
         (self.folder / "instances.json").write_text(json.dumps(content))
         for made_by, refs in self.refs.items():
             if self.name == "grefcoco":
@@ -241,7 +251,10 @@ class A2d:
                 write_h5(self.h5(video, number), masks)
         (self.root / "Release/videoset.csv").write_text("".join(f"{row}\n" for row in self.videoset))
         (text / "a2d_missed_videos.txt").write_text("gone\n")
-        rows = ['{},{},"{}"\n'.format(*row) if "," in row[2] else "{},{},{}\n".format(*row) for row in self.sentences]
+        rows = [
+            '{},{},"{}"\n'.format(*row) if "," in row[2] else "{},{},{}\n".format(*row)
+            for row in self.sentences
+        ]
         (text / "a2d_annotation.txt").write_text("video_id,instance_id,query\n" + "".join(rows))
         return self
 
