@@ -223,7 +223,9 @@ def read_puppet_masks(root: Path, name: str) -> BoolArray:
 
     kind: Literal["missing", "damaged", "schema"] = "schema"
     try:
-        masks = np.asarray(scipy.io.loadmat(root / name, variable_names=["part_mask"])["part_mask"])
+        masks = np.asarray(
+            scipy.io.loadmat(str(root / name), appendmat=False, variable_names=["part_mask"])["part_mask"]
+        )
         if masks.ndim == 3 and masks.dtype.kind in "uifb":
             return np.ascontiguousarray(np.moveaxis(masks, 2, 0) != 0)
         found = f"its part_mask is {masks.shape} {masks.dtype}"

@@ -53,7 +53,7 @@ def _is_polygon(points: Any) -> bool:
 
 def _run_lengths(rle: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
     counts = rle["counts"]
-    if list(rle["size"]) != list(size):
+    if rle["size"] != list(size):
         raise ValueError(f"its run lengths are for {rle['size']} (height, width), the image is {list(size)}")
     if isinstance(counts, list):
         # pycocotools reads on where lengths do not fill the image, and yields what lies in memory there.

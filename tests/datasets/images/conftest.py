@@ -4,6 +4,7 @@ Everything is a few pixels large and drawn from rectangles, so that a test can s
 """
 
 import json
+from types import SimpleNamespace
 
 import cv2
 import h5py
@@ -192,6 +193,22 @@ def refer(tmp_path):
 @pytest.fixture
 def make_refer(tmp_path):
     return lambda name, made_by="unc": Refer(tmp_path / name, name, made_by)
+
+
+@pytest.fixture(scope="session")
+def draw():
+    """Rectangles as masks and in COCO's three forms, and references: what a test's own copy is made of."""
+    return SimpleNamespace(
+        size=(H, W),
+        box=box,
+        polygon=polygon,
+        run_lengths=run_lengths,
+        compressed=compressed,
+        annotation=Refer.annotation,
+        reference=reference,
+        write_h5=write_h5,
+        write_clip=write_clip,
+    )
 
 
 # --- A2D-Sentences --------------------------------------------------------------------------------------------
