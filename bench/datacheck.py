@@ -155,7 +155,8 @@ def _check_video(dataset: Dataset, index: int, quick: bool) -> _Checked:
         return _Checked((Fault("damaged", "", str(error)),), None, "")
     faults = _text_faults(video)
     if isinstance(dataset, CheckableDataset):
-        faults += dataset.video_faults(video.id, quick=quick)
+        with _told(faults):
+            faults.extend(dataset.video_faults(video.id, quick=quick))
     elif not quick:
         faults += _faults_through_interface(dataset, video)
     facts = Video(video.id, video.frame_ids, video.size, video.expressions, _no_frame, video.fingerprint)
@@ -169,11 +170,23 @@ def _no_frame(i: int) -> Any:
 def _text_faults(video: Video) -> list[Fault]:
     faults = []
     for e in video.expressions:
+        name = f"Expression {e.id} of video {video.id}"
         if not e.text.strip():
-            faults.append(Fault("schema", "", f"Expression {e.id} of video {video.id} has no text."))
+            faults.append(Fault("schema", "", f"{name} has no text."))
+        if _misread(e.text):
+            text = f"{name} holds characters of a text read in another encoding than it was written in: {e.text!r}."
+            faults.append(Fault("encoding", "", text))
     twice = [i for i, n in Counter(e.id for e in video.expressions).items() if n > 1]
     faults += [Fault("duplicate", "", f"Video {video.id} has several expressions {i!r}.") for i in twice]
     return faults
+
+
+def _misread(text: str) -> bool:
+    """Return whether a text was read in another encoding than it was written in: UTF-8 as Latin-1, or with losses."""
+    try:
+        return "\ufffd" in text or (not text.isascii() and bool(text.encode("latin-1").decode("utf-8")))
+    except UnicodeError:
+        return False
 
 
 def _faults_through_interface(dataset: Dataset, video: Video) -> list[Fault]:

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from threading import Lock
 
 import numpy as np
 
 from refseg.bench.errors import RefsegError
 from refseg.bench.progress import Progress, Task
+from refseg.bench.reading import ReadAhead
 from refseg.bench.store import Recorder, RunFolder
-from refseg.bench.types import Expression, FramePrediction, ImageArray, Method, Video
-
-AHEAD = 4
-"""How many frames are decoded before they are asked for."""
+from refseg.bench.types import Expression, FramePrediction, Method, Video
 
 IMAGES_AT_ONCE = 8
 """How many single images a method is handed in one call, where it can take several."""
@@ -29,34 +24,6 @@ class ContractError(RefsegError):
     """A method yielded something else than what its type promises."""
 
 
-@contextmanager
-def reading_ahead(video: Video, ahead: int = AHEAD) -> Iterator[Video]:
-    """Give the same video with its frames decoded by one thread, at most ``ahead`` of them early."""
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode") as pool:
-        waiting: dict[int, Future[ImageArray]] = {}
-        lock, last = Lock(), -1
-
-        def read(i: int) -> ImageArray:
-            nonlocal last
-            with lock:
-                # Only a reader that goes frame by frame is read ahead for; any other would pay for unused
-                # frames.
-                wanted = range(i, min(i + 1 + ahead, len(video)) if i == last + 1 else i + 1)
-                last = i
-                for j in [j for j in waiting if j not in wanted]:
-                    waiting.pop(j).cancel()
-                for j in wanted:
-                    if j not in waiting:
-                        waiting[j] = pool.submit(video.read, j)
-                frame = waiting.pop(i)
-            return frame.result()
-
-        try:
-            yield replace(video, read=read)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
 @dataclass(frozen=True)
 class Pass:
     """What one pass over the missing predictions did.
@@ -65,11 +32,13 @@ class Pass:
         failures: ``{"video", "error"}`` of every video that failed.
         frames: Frames predicted.
         seconds: Wall clock.
+        waited: Seconds of it in which the method waited for frames to be decoded.
     """
 
     failures: list[dict[str, str]]
     frames: int
     seconds: float
+    waited: float = 0.0
 
 
 def predict_all(
@@ -91,8 +60,10 @@ def predict_all(
     frames, start = 0, time.perf_counter()
     if not todo:
         return Pass(failures, 0, 0.0)
-    with progress.task(f"{method.info.name} predicts", sum(len(v) for v, _ in todo), "frames") as task:
-        for batch in _batches(method, todo):
+    title, count = f"{method.info.name} predicts", sum(len(v) for v, _ in todo)
+    with progress.task(title, count, "frames") as task, ReadAhead([v for v, _ in todo]) as reader:
+        early = [(video, expressions) for video, (_, expressions) in zip(reader, todo, strict=True)]
+        for batch in _batches(method, early):
             for video, outcome in _predict_batch(method, batch, key, task):
                 if isinstance(outcome, Exception):
                     error = one_line(outcome)
@@ -102,7 +73,7 @@ def predict_all(
                 for stored in outcome.finished():
                     folder.write(stored)
                 frames += len(video)
-    return Pass(failures, frames, time.perf_counter() - start)
+    return Pass(failures, frames, time.perf_counter() - start, reader.waited)
 
 
 def one_line(error: BaseException) -> str:
@@ -135,10 +106,9 @@ def _predict_batch(
     for video, expressions in batch:
         recorder = Recorder(video, expressions, key)
         try:
-            with reading_ahead(video) as ahead:
-                for prediction in checked(method, ahead, expressions):
-                    recorder.add(prediction)
-                    task.advance()
+            for prediction in checked(method, video, expressions):
+                recorder.add(prediction)
+                task.advance()
         except Exception as error:
             yield video, error
         else:

@@ -27,7 +27,7 @@ from refseg.bench.types import DatasetInfo, MethodInfo
 _PACKAGES = ("torch", "numpy", "opencv-python-headless", "pillow", "pycocotools", "safetensors", "scipy")
 _NETWORK_PACKAGES = ("segment-anything", "transformers", "tokenizers")
 _DIST = "refseg-bench"
-_PREDICTING = ("types.py", "options.py", "predict.py", "merge.py", "store.py")
+_PREDICTING = ("types.py", "options.py", "predict.py", "reading.py", "merge.py", "store.py")
 _TRAINING = ("train.py", "training.py", "curve.py", "losses.py")
 _WORDS = "cards"
 

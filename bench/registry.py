@@ -75,8 +75,15 @@ TABLE: Mapping[Kind, Mapping[str, Entry]] = {
         ),
         "refdavis17": Entry(
             "refseg.datasets.refdavis:build",
-            "Ref-DAVIS17 in the converted layout",
+            "Ref-DAVIS17, as its authors publish it or in the converted layout",
         ),
+        "refytvos": Entry("refseg.datasets.refytvos:build", "Refer-YouTube-VOS"),
+        "mevis": Entry(
+            "refseg.datasets.mevis:build", "MeViS: motion; none, one or several objects (v1 and v2)"
+        ),
+        "revos": Entry("refseg.datasets.revos:build", "ReVOS: sentences that need reasoning"),
+        "longrvos": Entry("refseg.datasets.longrvos:build", "Long-RVOS: minute-long videos"),
+        "folder": Entry("refseg.datasets.folder:build", "data of your own in Refer-YouTube-VOS's layout"),
         "refcoco": Entry(_REFCOCO, "RefCOCO: sentences about objects in COCO images (unc and google splits)"),
         "refcoco+": Entry(_REFCOCO, "RefCOCO+: without words for places (unc split)"),
         "refcocog": Entry(_REFCOCO, "RefCOCOg, G-Ref: longer sentences (umd and google splits)"),

@@ -270,6 +270,7 @@ def _pass_facts(passed: Pass) -> dict[str, Any]:
     return {
         "frames": passed.frames,
         "seconds": round(passed.seconds, 3),
+        "seconds_waited_for_frames": round(passed.waited, 3),
         "frames_per_second": None if rate is None else round(rate, 3),
         "note": PASS_NOTE,
     }

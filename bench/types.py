@@ -72,10 +72,20 @@ class Video:
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """The truth of one expression: ``masks`` (T, H, W) bool; ``void`` (T, H, W) bool or None (no void pixels)."""
+    """The truth of one expression.
+
+    Attributes:
+        masks: (T, H, W) bool.
+        void: (T, H, W) bool, pixels that do not count, or None (no void pixels).
+        layers: (T, H, W) uint8, how many of the expression's annotations hold a pixel, where a protocol counts
+            those that overlap (ReVOS); None: as the masks say.
+        foreground: (T, H, W) uint8, how many of all annotated objects of the video hold a pixel (ReVOS), or None.
+    """
 
     masks: BoolArray
     void: BoolArray | None = None
+    layers: NDArray[np.uint8] | None = None
+    foreground: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from refseg.bench.errors import DataError, Fault, FaultKind, InputError
-from refseg.bench.layouts.png import DECODE_ERRORS, decode_labels
-from refseg.bench.types import ImageArray
+from refseg.bench.layouts.png import DECODE_ERRORS, decode_labels, decode_mask
+from refseg.bench.types import BoolArray, ImageArray
+
+A = TypeVar("A", BoolArray, NDArray[np.uint8])
 
 _MEND = "copy it again from the dataset's source"
 
@@ -76,12 +80,32 @@ def read_label_map(root: Path, name: str, size: tuple[int, int]) -> NDArray[np.u
     Raises:
         DataError: The file is missing, truncated, of another size than the frames, or holds no ids.
     """
+    return _decoded(decode_labels, root, name, size)
+
+
+def read_mask(root: Path, name: str, size: tuple[int, int]) -> BoolArray:
+    """Return a frame's (H, W) mask from a PNG with the values 0 and 255, or 0 and 1.
+
+    Args:
+        root: The dataset's folder.
+        name: The PNG's path relative to it.
+        size: (H, W) of the video's frames.
+
+    Raises:
+        DataError: The file is missing, truncated, of another size than the frames, or holds other values.
+    """
+    return _decoded(decode_mask, root, name, size)
+
+
+def _decoded(
+    decode: Callable[[bytes, str, tuple[int, int]], A], root: Path, name: str, size: tuple[int, int]
+) -> A:
     try:
         data = (root / name).read_bytes()
     except OSError as error:
         raise _unreadable(root, name, error) from None
     try:
-        return decode_labels(data, f"{name} in {root}", size)
+        return decode(data, f"{name} in {root}", size)
     except InputError as error:
         raise _fault(_kind(data, size), name, str(error)) from None
 

@@ -1,4 +1,4 @@
-"""Ref-DAVIS17 in the converted layout, as RVOS repositories read it.
+"""Ref-DAVIS17, as its authors publish it and in the converted layout that RVOS repositories read.
 
 Four sentences an object: expression id = object index * 4 + slot, and the slot is the annotator (0 first
 annotator, first frame; 1 the same, full video; 2 and 3 the second annotator). The truth is DAVIS-2017's
@@ -7,25 +7,20 @@ palette PNG: a pixel's index is its object's id, 255 is void.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
-from refseg.bench.errors import InputError, unknown_name
-from refseg.bench.layouts.png import VOID
+from refseg.bench.errors import Fault
 from refseg.bench.options import parse_options
-from refseg.bench.types import DatasetInfo, DatasetRequest, Expression, GroundTruth, Video
+from refseg.bench.types import DatasetRequest, Expression
 from refseg.datasets.cards.refdavis import CARD
-from refseg.datasets.ytvos_layout import TREE, Entry, Sentence, YtvosLayout
+from refseg.datasets.label_maps import LabelMapDataset, numbered
+from refseg.datasets.metadata import Entry, Report, Schema, Sentence, read_metadata
+from refseg.datasets.refdavis_raw import Raw, find_raw
+from refseg.datasets.videos import FrameFolder, digest, require
 
 CARDS = {CARD.name: CARD}
 ANNOTATORS = 4
-_RAW = ("Davis17_annot1.txt", "Davis17_annot1_full_video.txt", "Davis17_annot2.txt", "davis_text_annotations")
 
 
 @dataclass(frozen=True)
@@ -33,90 +28,16 @@ class _NoOptions:
     """Ref-DAVIS17 has no options."""
 
 
-class RefDavis:
+class RefDavis(LabelMapDataset):
     """A split of Ref-DAVIS17; see :func:`build`."""
 
-    def __init__(self, layout: YtvosLayout) -> None:
-        self._layout = layout
-        where = str(layout.root / "meta_expressions" / layout.split / "meta_expressions.json")
-        self._expressions = {e.id: _expressions(e, where) for e in layout.entries}
-        self._decoded: tuple[str, NDArray[np.uint8]] | None = None
-        self._lock = threading.Lock()
-
-    @cached_property
-    def info(self) -> DatasetInfo:
-        """Name, version, split, published counts and the fingerprint of the metadata."""
-        return CARD.info(self._layout.split, fingerprint=self._layout.fingerprint())
-
-    def videos(self) -> Sequence[Video]:
-        """Return the videos in the metadata's order; one header a video is read.
-
-        Raises:
-            InputError: No frame of a video can be opened.
-        """
-        return self._videos
-
-    def ground_truth(self, video_id: str, expression_id: str) -> GroundTruth:
-        """Return the masks of an expression's object, and the void pixels where there are any.
-
-        Raises:
-            InputError: A label map is bad, or the object is in none of them.
-        """
-        labels = self.label_maps(video_id)
-        expression = next((e for e in self._expressions[video_id] if e.id == expression_id), None)
-        if expression is None:
-            known = [e.id for e in self._expressions[video_id]]
-            raise unknown_name(f"expression of video {video_id}", expression_id, known)
-        (object_id,) = expression.object_ids
-        masks = labels == int(object_id)
-        if not masks.any():
-            raise InputError(
-                f"Object {object_id} of video {video_id} (expression {expression_id}) is in none of its "
-                f"{len(labels)} label maps, so an empty answer would score 100; check obj_id and the folder "
-                f"{self._layout.split}/Annotations/{video_id} in {self._layout.root}."
-            )
-        void = labels == VOID
-        return GroundTruth(masks, void if void.any() else None)
-
-    def label_maps(self, video_id: str) -> NDArray[np.uint8]:
-        """Return (T, H, W) uint8 object ids, 0 background, 255 void; read-only. The last video's are kept.
-
-        Raises:
-            InputError: The video is unknown, or a label map is bad.
-        """
-        with self._lock:
-            if self._decoded is None or self._decoded[0] != video_id:
-                self._decoded = None
-                self._decoded = (video_id, self._read_labels(video_id))
-            return self._decoded[1]
-
-    @cached_property
-    def _videos(self) -> list[Video]:
-        return [self._layout.video(e, self._expressions[e.id]) for e in self._layout.entries]
-
-    def _read_labels(self, video_id: str) -> NDArray[np.uint8]:
-        video = next((v for v in self._videos if v.id == video_id), None)
-        if video is None:
-            raise unknown_name("video of refdavis17", video_id, self._expressions)
-        labels = self._layout.label_maps(video)
-        if (labels == VOID).any() and not ((labels > 0) & (labels < VOID)).any():
-            raise InputError(
-                f"The label maps of video {video_id} in {self._layout.root} hold 255 and no object id; they "
-                "look like 0/255 masks, but DAVIS-2017's palette PNGs with ids 1, 2, … are expected."
-            )
-        return labels
-
-    def __getstate__(self) -> dict[str, object]:
-        # A lock cannot go to another process, and decoded label maps need not.
-        return {k: v for k, v in self.__dict__.items() if k != "_lock"} | {"_decoded": None}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state)
-        self._lock = threading.Lock()
+    def _expression(self, sentence: Sentence) -> Expression:
+        annotator = int(sentence.id) % ANNOTATORS
+        return replace(super()._expression(sentence), annotator=annotator)
 
 
 def build(request: DatasetRequest) -> RefDavis:
-    """Open a split of Ref-DAVIS17 in the converted layout; only its metadata is read.
+    """Open a split of Ref-DAVIS17 in either layout; only its metadata is read.
 
     Raises:
         InputError: The split or an option is unknown, the root is not set or holds something else, or the
@@ -125,46 +46,61 @@ def build(request: DatasetRequest) -> RefDavis:
     parse_options(_NoOptions, request.options, owner="dataset refdavis17")
     split = CARD.split(request.split)
     root = CARD.root(request, split)
-    _refuse_other_roots(root, split)
-    return RefDavis(YtvosLayout(root, split, dataset="refdavis17"))
+    if not (root / "meta_expressions").exists():
+        raw = find_raw(root)
+        if raw is not None:
+            return _open_raw(request, split, raw)
+    name = f"meta_expressions/{split}/meta_expressions.json"
+    frames, labels = f"{split}/JPEGImages", f"{split}/Annotations"
+    require(CARD, request, split, name, frames)
+    found, content = read_metadata(root, name, Schema(), request.fault)
+    entries = numbered(_with_objects(found, name, request.fault), name, root, request.fault)
+    folder = FrameFolder(root, frames)
+    return RefDavis(CARD, split, entries, folder, fingerprint=digest(content), labels=labels)
 
 
-def _refuse_other_roots(root: Path, split: str) -> None:
-    tree = TREE.format(root=root, split=split)
-    if (root / "meta_expressions").exists():
-        return
-    raw = next((name for name in _RAW if (root / name).exists()), None)
-    if raw is not None:
-        raise InputError(
-            f"{root} holds {raw}: this is Ref-DAVIS17's raw layout (text files), which is not supported yet; "
-            "convert it to Refer-YouTube-VOS's layout (ReferFormer's tools/data/convert_davis_to_ytvos.py "
-            f"does it):\n{tree}"
-        )
+def _open_raw(request: DatasetRequest, split: str, raw: Raw) -> RefDavis:
+    require(CARD, request, split, *raw.metadata(split), raw.frames, raw.labels)
+    entries, fingerprint = raw.read(split, request.fault)
+    # Published numbers come from the labels of the unsupervised task, where unsure pixels are void.
+    version = CARD.version if raw.unsupervised else f"{CARD.version} with semi-supervised labels"
+    return RefDavis(
+        CARD,
+        split,
+        entries,
+        FrameFolder(raw.root, raw.frames),
+        fingerprint=fingerprint,
+        version=version,
+        labels=raw.labels,
+    )
 
 
-def _expressions(entry: Entry, where: str) -> tuple[Expression, ...]:
-    out = tuple(_expression(entry.id, sentence, where) for sentence in entry.sentences)
-    taken: dict[tuple[int | None, tuple[str, ...]], str] = {}
-    for expression in out:
-        other = taken.setdefault((expression.annotator, expression.object_ids), expression.id)
-        if other != expression.id:
-            raise InputError(
-                f"{where}: expressions {other!r} and {expression.id!r} of video {entry.id!r} both are "
-                f"annotator {expression.annotator}'s of object {expression.object_ids[0]}; an annotator has "
-                "one sentence an object, and id = object index * 4 + annotator."
-            )
+def _with_objects(entries: Iterable[Entry], name: str, report: Report) -> list[Entry]:
+    """Return videos whose sentences each name an object, an annotator's sentence of an object being one."""
+    out = []
+    for entry in entries:
+        kept: list[Sentence] = []
+        taken: dict[tuple[int, tuple[str, ...]], str] = {}
+        for sentence in entry.sentences:
+            if not (sentence.id.isascii() and sentence.id.isdecimal()):
+                text = (
+                    f"{name}: the id of expression {sentence.id!r} of video {entry.id!r} is no number; "
+                    "id = object index * 4 + annotator is expected."
+                )
+                report(Fault("id", name, text))
+                continue
+            index, annotator = divmod(int(sentence.id), ANNOTATORS)
+            # Objects are numbered from 1 in their order where a copy leaves obj_id out.
+            objects = (str(index + 1),) if sentence.object_ids is None else sentence.object_ids
+            other = taken.setdefault((annotator, objects), sentence.id)
+            if other != sentence.id:
+                text = (
+                    f"{name}: expressions {other!r} and {sentence.id!r} of video {entry.id!r} both are annotator "
+                    f"{annotator}'s of object {objects[0]}; an annotator has one sentence an object, and id = "
+                    "object index * 4 + annotator."
+                )
+                report(Fault("duplicate", name, text))
+                continue
+            kept.append(replace(sentence, object_ids=objects))
+        out.append(replace(entry, sentences=tuple(kept)))
     return out
-
-
-def _expression(video_id: str, sentence: Sentence, where: str) -> Expression:
-    name = f"expression {sentence.id!r} of video {video_id!r}"
-    if not (sentence.id.isascii() and sentence.id.isdecimal()):
-        raise InputError(
-            f"{where}: the id of {name} is no number; id = object index * 4 + annotator is expected."
-        )
-    index, annotator = divmod(int(sentence.id), ANNOTATORS)
-    # Objects are numbered from 1 in their order where a copy leaves obj_id out.
-    object_id = str(index + 1) if sentence.object_id is None else sentence.object_id
-    if not (object_id.isascii() and object_id.isdecimal() and 0 < int(object_id) < VOID):
-        raise InputError(f'{where}: "obj_id" of {name} is {object_id!r}; a number from 1 to 254 is expected.')
-    return Expression(sentence.id, sentence.text, (str(int(object_id)),), annotator)

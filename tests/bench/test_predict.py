@@ -1,13 +1,11 @@
 """What a method promises is checked frame by frame; frames are decoded ahead."""
 
-import threading
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from refseg.bench.predict import ContractError, checked, predict_all, reading_ahead
+from refseg.bench.predict import ContractError, checked, predict_all
 from refseg.bench.progress import Silent
 from refseg.bench.store import RunFolder
 from refseg.bench.types import Expression, FramePrediction, MethodInfo, Video
@@ -86,49 +84,6 @@ def test_frames_come_in_order_each_once(frames, said):
 def test_arrays_have_their_shape_and_type(change, said):
     with pytest.raises(ContractError, match=said):
         everything([good(0), replace(good(1), **change), good(2)])
-
-
-def test_frames_are_read_once_each_and_at_most_a_few_early():
-    read, lock = [], threading.Lock()
-
-    def slow(i):
-        with lock:
-            read.append(i)
-        return np.full((*SIZE, 3), i, np.uint8)
-
-    with reading_ahead(clip(frames=20, read=slow), ahead=3) as ahead:
-        for i in range(20):
-            assert (ahead.read(i) == i).all()
-            time.sleep(0.001)
-            with lock:
-                assert max(read) <= i + 3
-    assert sorted(read) == list(range(20))
-
-
-def test_frames_out_of_order_are_right_and_not_read_ahead_for():
-    read = []
-
-    def note(i):
-        read.append(i)
-        return np.full((*SIZE, 3), i, np.uint8)
-
-    order = [7, 2, 9, 0, 5]
-    with reading_ahead(clip(frames=10, read=note)) as ahead:
-        assert [int(ahead.read(i)[0, 0, 0]) for i in order[:3]] == order[:3]
-    assert read == order[:3]
-
-
-def test_fault_of_a_frame_comes_where_the_frame_is_asked_for():
-    def broken(i):
-        if i == 2:
-            raise ValueError("frame 2 is damaged")
-        return np.zeros((*SIZE, 3), np.uint8)
-
-    with reading_ahead(clip(read=broken)) as ahead:
-        ahead.read(0)
-        ahead.read(1)
-        with pytest.raises(ValueError, match="frame 2"):
-            ahead.read(2)
 
 
 class Images(Says):

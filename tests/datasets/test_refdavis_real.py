@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from refseg.bench.types import DatasetRequest
+from refseg.datasets.metadata import Schema, read_metadata
 from refseg.datasets.refdavis import build
-from refseg.datasets.ytvos_layout import parse_metadata
 
 TESTS = Path(__file__).parents[1]
 FEW = TESTS / "data/ref-davis-mini"
@@ -56,20 +56,20 @@ def test_the_whole_validation_file_has_the_published_counts():
     path = REAL / "refdavis17_valid_meta_expressions.json"
     if not path.exists():
         pytest.skip("the real metadata file is not beside the repository")
-    entries = parse_metadata(path.read_bytes(), path.name)
+    entries, _ = read_metadata(path.parent, path.name, Schema(), pytest.fail)
     assert len(entries) == 30
     assert sum(len(e.sentences) for e in entries) == 244
     assert sum(len(e.frame_ids) for e in entries) == 1999
     assert [e.id for e in entries] == list(json.loads(path.read_text())["videos"])
-    assert all(s.object_id == str(int(s.id) // 4 + 1) for e in entries for s in e.sentences)
+    assert all(s.object_ids == (str(int(s.id) // 4 + 1),) for e in entries for s in e.sentences)
 
 
 def test_the_real_refer_youtube_vos_file_is_read_too():
     path = REAL / "refytvos-meta/valid_meta_expressions.json"
     if not path.exists():
         pytest.skip("the real metadata file is not beside the repository")
-    entries = parse_metadata(path.read_bytes(), path.name)
+    entries, _ = read_metadata(path.parent, path.name, Schema(), pytest.fail)
     assert (len(entries), sum(len(e.sentences) for e in entries)) == (507, 2096)
-    assert {s.object_id for e in entries for s in e.sentences} == {None}
+    assert {s.object_ids for e in entries for s in e.sentences} == {None}
     many = next(e for e in entries if len(e.sentences) > 10)
     assert [s.id for s in many.sentences] == sorted((s.id for s in many.sentences), key=int)
