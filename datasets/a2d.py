@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ from refseg.datasets.cards.a2d import A2D
 from refseg.datasets.clips import ClipReader
 from refseg.datasets.index import indexed
 from refseg.datasets.tables import digest_of, file_bytes, read_rows
+from refseg.datasets.videos import LazyVideos, missing, require
 
 CARDS = {A2D.name: A2D}
 VIDEOSET = "Release/videoset.csv"
@@ -38,6 +39,9 @@ SUBSETS = {"0": "train", "1": "test"}
 
 PUBLISHED = {VIDEOSET: 3782, SENTENCES: 6655}
 """Rows of the published files, which MTTR's reader asserts."""
+
+MOST_PIXELS = 2**28
+"""Larger arrays of masks are refused unread: a small file may say that it holds any size."""
 
 _COLUMNS = 9
 _COPIED = "1 (copy)"
@@ -78,6 +82,7 @@ class A2dSentences:
         self._root, self._folder, self._all = root, folder, frames == "all"
         self._clips = {c.id: c for c in clips}
         self._reader = ClipReader()
+        self._videos = LazyVideos(list(self._clips), self._video)
 
     def videos(self) -> Sequence[Video]:
         """Return the clips in ``videoset.csv``'s order; none is opened."""
@@ -113,11 +118,7 @@ class A2dSentences:
         clip, name = self._clip(video_id), f"{self._folder}/{video_id}.mp4"
         if quick:
             if not (self._root / name).is_file():
-                yield Fault(
-                    "missing",
-                    name,
-                    f"{name} is missing in {self._root}; copy it again from the dataset's source.",
-                )
+                yield missing(self._root, name)
             return
         for number in self._shown(clip):
             try:
@@ -137,11 +138,8 @@ class A2dSentences:
                     text = f"Instance {instance} in {file} has no pixel; copy it again from the dataset's source."
                     yield Fault("truth", file, text)
 
-    @cached_property
-    def _videos(self) -> list[Video]:
-        return [self._video(clip) for clip in self._clips.values()]
-
-    def _video(self, clip: Clip) -> Video:
+    def _video(self, video_id: str) -> Video:
+        clip = self._clip(video_id)
         numbers = self._shown(clip)
         name = f"{self._folder}/{clip.id}.mp4"
         return Video(
@@ -186,11 +184,8 @@ def build(request: DatasetRequest) -> A2dSentences:
     options = parse_options(A2dOptions, request.options, owner="dataset a2d")
     split = A2D.split(request.split)
     root = A2D.root(request, split)
-    folder = next((c for c in CLIPS if (root / c).is_dir()), None)
-    missing = [p for p in (VIDEOSET, SENTENCES, MISSED, MASKS) if not (root / p).exists()]
-    if missing or folder is None:
-        what = missing[0] if missing else CLIPS[0]
-        raise InputError(f"{what} is missing in {root}; a2d is expected as\n{A2D.drawing(split, root)}")
+    folder = next((c for c in CLIPS if (root / c).is_dir()), CLIPS[0])
+    require(A2D, request, split, VIDEOSET, SENTENCES, MISSED, MASKS, folder)
     sentences = _sentences(request, root, _videoset(request, root)[split])
     files = {v: sorted((root / MASKS / v).glob("*.h5")) for v in sentences}
     labels = _labels(root, split, files)
@@ -220,7 +215,10 @@ def read_masks(root: Path, name: str) -> dict[int, BoolArray]:
     try:
         with h5py.File(root / name) as file:
             instances = np.asarray(file["instance"]).ravel()
-            masks = np.asarray(file["reMask"])
+            stored = file["reMask"]
+            if stored.size > MOST_PIXELS:
+                raise ValueError(f"reMask is {stored.shape}")
+            masks = np.asarray(stored)
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         kind: Literal["missing", "damaged"] = "damaged" if (root / name).exists() else "missing"
         text = f"{name} in {root} is {kind} or not as published ({error}); copy it again from the dataset's source."
@@ -324,8 +322,8 @@ def _clip(
     for stem, label in labels.items():
         if "fault" in label:
             request.fault(Fault(*label["fault"]))
-        elif not (stem.isascii() and stem.isdecimal() and int(stem) > 0):
-            text = f"{folder}/{stem}.h5 in {root} is not named by the number of its frame, e.g. 00030.h5."
+        elif not (stem.isascii() and stem.isdecimal() and int(stem) > 0 and stem == f"{int(stem):05d}"):
+            text = f"{folder}/{stem}.h5 in {root} is not named by the number of its frame, as 00030.h5 is."
             request.fault(Fault("id", f"{folder}/{stem}.h5", text))
         elif label["instances"]:
             usable[int(stem)] = label["instances"]
@@ -344,4 +342,4 @@ def _count_rows(request: DatasetRequest, name: str, found: int) -> None:
 def _read_frame(
     reader: ClipReader, root: Path, name: str, numbers: Sequence[int], size: tuple[int, int], i: int
 ) -> ImageArray:
-    return reader.read(root, name, numbers[i] - 1, size)
+    return reader.read(root, name, numbers[i] - 1, size, [n - 1 for n in numbers])

@@ -12,7 +12,7 @@ import json
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ from refseg.bench.types import BoolArray, DatasetRequest, Expression, GroundTrut
 from refseg.datasets.cards.a2d import JHMDB
 from refseg.datasets.images import frame_size, read_frame
 from refseg.datasets.tables import digest_of, file_bytes, read_rows
+from refseg.datasets.videos import LazyVideos, missing, require
 
 CARDS = {JHMDB.name: JHMDB}
 SENTENCES = "jhmdb_annotation.txt"
@@ -70,12 +71,13 @@ class JhmdbSentences:
         self.info = JHMDB.info(split, fingerprint=fingerprint)
         self._root, self._all = root, frames == "all"
         self._clips = {c.id: c for c in clips}
+        self._videos = LazyVideos(list(self._clips), self._video)
 
     def videos(self) -> Sequence[Video]:
-        """Return the clips in the sentences' order; one header a clip is read.
+        """Return the clips in the sentences' order; one header a clip is read when it is asked for.
 
         Raises:
-            DataError: A clip's first frame cannot be opened.
+            DataError: (when a clip is asked for) Its first frame cannot be opened.
         """
         return self._videos
 
@@ -122,9 +124,7 @@ class JhmdbSentences:
                 yield error.fault
         if quick:
             if not (self._root / clip.mask_name).is_file():
-                yield Fault(
-                    "missing", clip.mask_name, f"{clip.mask_name} is missing in {self._root}; {_MEND}."
-                )
+                yield missing(self._root, clip.mask_name)
             return
         try:
             masks = self._masks(clip)
@@ -136,11 +136,8 @@ class JhmdbSentences:
                 text = f"{clip.mask_name} in {self._root} has no pixel in frame {number}, which is scored; {_MEND}."
                 yield Fault("truth", clip.mask_name, text)
 
-    @cached_property
-    def _videos(self) -> list[Video]:
-        return [self._video(clip) for clip in self._clips.values()]
-
-    def _video(self, clip: Clip) -> Video:
+    def _video(self, video_id: str) -> Video:
+        clip = self._clip(video_id)
         numbers = self._shown(clip)
         names = [clip.frame_name(n) for n in numbers]
         size = frame_size(self._root, names[0])
@@ -186,14 +183,10 @@ def build(request: DatasetRequest) -> JhmdbSentences:
     options = parse_options(JhmdbOptions, request.options, owner="dataset jhmdb")
     split = JHMDB.split(request.split)
     root = JHMDB.root(request, split)
-    missing = next(
-        (p for p in (SENTENCES, PINNED, "Rename_Images", "puppet_mask") if not (root / p).exists()), None
-    )
-    if missing is not None:
-        hint = f"; it is published at {JHMDB.source[-1]}" if missing == PINNED else ""
-        raise InputError(
-            f"{missing} is missing in {root}{hint}. jhmdb is expected as\n{JHMDB.drawing(split, root)}"
-        )
+    if not (root / PINNED).exists():
+        text = f"{PINNED} is missing in {root}; it is published at {JHMDB.source[-1]}. jhmdb is expected as"
+        raise InputError(f"{text}\n{JHMDB.drawing(split, root)}")
+    require(JHMDB, request, split, SENTENCES, "Rename_Images", "puppet_mask")
     sentences, pinned = _sentences(request, root), _pinned(request, root)
     for video_id in sentences.keys() ^ pinned.keys():
         there, absent = (SENTENCES, PINNED) if video_id in sentences else (PINNED, SENTENCES)

@@ -36,6 +36,7 @@ from refseg.datasets.refcoco.records import (
     read_segmentations,
 )
 from refseg.datasets.tables import file_bytes
+from refseg.datasets.videos import LazyVideos
 
 IMAGE_FOLDERS = (
     "images/mscoco/images/train2014",
@@ -83,6 +84,7 @@ class RefCoco:
         )
         self._source, self._records, self._images, self._text = source, records, images, text
         self._pictures = {p.id: p for p in records.pictures}
+        self._videos = LazyVideos(list(self._pictures), self._video)
 
     def videos(self) -> Sequence[Video]:
         """Return the images in the order of their first reference, sizes from ``instances.json``; none is opened."""
@@ -114,7 +116,7 @@ class RefCoco:
                 if found != (picture.height, picture.width):
                     yield self._size_fault(picture, found)
             else:
-                self._videos_by_id[video_id].read(0)
+                self._videos.by_id(video_id).read(0)
         except DataError as error:
             yield error.fault
         if not quick:
@@ -128,15 +130,8 @@ class RefCoco:
     def _segmentations(self) -> dict[str, str]:
         return read_segmentations(self._source)
 
-    @cached_property
-    def _videos(self) -> list[Video]:
-        return [self._video(p) for p in self._records.pictures]
-
-    @cached_property
-    def _videos_by_id(self) -> dict[str, Video]:
-        return {v.id: v for v in self._videos}
-
-    def _video(self, picture: Picture) -> Video:
+    def _video(self, video_id: str) -> Video:
+        picture = self._picture(video_id)
         stored = file_bytes(f"{self._images}/{picture.file_name}")
         size = (picture.height, picture.width)
         return Video(

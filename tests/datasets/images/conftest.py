@@ -215,11 +215,11 @@ def draw():
 
 
 def write_clip(path, frames, size=(H, W)):
-    """An mp4 whose frame i (from 0) is filled with the grey value 8 * i."""
+    """An mp4 whose frame i (from 0) is filled with the grey value 12 * i, give or take the codec."""
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 25, (size[1], size[0]))
     for i in range(frames):
-        writer.write(np.full((*size, 3), 8 * i, np.uint8))
+        writer.write(np.full((*size, 3), 12 * i, np.uint8))
     writer.release()
 
 

@@ -30,13 +30,13 @@ def read(path, data):
 
 
 @given(PLAIN, st.sampled_from([0, 1, 2, 3, 4]))
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 def test_plain_data_of_any_protocol_is_read_as_the_library_reads_it(path, value, protocol):
     assert read(path, pickle.dumps(value, protocol)) == value
 
 
 @given(st.binary(max_size=60) | st.binary(max_size=60).map(lambda b: b"\x80\x02" + b + b"."))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_any_bytes_are_read_or_refused_and_nothing_else(path, data):
     try:
         read(path, data)
