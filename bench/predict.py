@@ -10,12 +10,12 @@ import numpy as np
 
 from refseg.bench.errors import RefsegError
 from refseg.bench.progress import Progress, Task
-from refseg.bench.reading import ReadAhead
+from refseg.bench.reading import AHEAD, ReadAhead
 from refseg.bench.store import Recorder, RunFolder
 from refseg.bench.types import Expression, FramePrediction, Method, Video
 
 IMAGES_AT_ONCE = 8
-"""How many single images a method is handed in one call, where it can take several."""
+"""The default of ``--images-at-once``."""
 
 Work = tuple[Video, Sequence[Expression]]
 
@@ -42,7 +42,13 @@ class Pass:
 
 
 def predict_all(
-    method: Method, todo: Sequence[Work], folder: RunFolder, key: str, *, progress: Progress
+    method: Method,
+    todo: Sequence[Work],
+    folder: RunFolder,
+    key: str,
+    *,
+    progress: Progress,
+    images_at_once: int = IMAGES_AT_ONCE,
 ) -> Pass:
     """Predict and store what is to be done, video by video; a video that fails does not stop the others.
 
@@ -52,6 +58,7 @@ def predict_all(
         folder: Where predictions go.
         key: The run's key.
         progress: Where it is shown, by frames.
+        images_at_once: How many single images the method is handed in one call, where it can take several.
 
     Raises:
         InputError: A prediction cannot be written (:class:`refseg.bench.atomic.DiskFullError` and the like).
@@ -61,9 +68,10 @@ def predict_all(
     if not todo:
         return Pass(failures, 0, 0.0)
     title, count = f"{method.info.name} predicts", sum(len(v) for v, _ in todo)
-    with progress.task(title, count, "frames") as task, ReadAhead([v for v, _ in todo]) as reader:
+    ahead = max(AHEAD, images_at_once)
+    with progress.task(title, count, "frames") as task, ReadAhead([v for v, _ in todo], ahead) as reader:
         early = [(video, expressions) for video, (_, expressions) in zip(reader, todo, strict=True)]
-        for batch in _batches(method, early):
+        for batch in _batches(method, early, images_at_once):
             for video, outcome in _predict_batch(method, batch, key, task):
                 if isinstance(outcome, Exception):
                     error = one_line(outcome)
@@ -82,10 +90,10 @@ def one_line(error: BaseException) -> str:
     return text if isinstance(error, RefsegError) and text else f"{type(error).__name__}: {text}"
 
 
-def _batches(method: Method, todo: Sequence[Work]) -> Iterator[Sequence[Work]]:
+def _batches(method: Method, todo: Sequence[Work], images: int) -> Iterator[Sequence[Work]]:
     """Yield single videos, or several images at once where the method takes them so."""
     single = hasattr(method, "segment_images") and all(len(video) == 1 for video, _ in todo)
-    size = IMAGES_AT_ONCE if single else 1
+    size = images if single else 1
     for i in range(0, len(todo), size):
         yield todo[i : i + size]
 

@@ -88,8 +88,12 @@ TABLE: Mapping[Kind, Mapping[str, Entry]] = {
         "refcoco+": Entry(_REFCOCO, "RefCOCO+: without words for places (unc split)"),
         "refcocog": Entry(_REFCOCO, "RefCOCOg, G-Ref: longer sentences (umd and google splits)"),
         "grefcoco": Entry(_REFCOCO, "gRefCOCO: sentences about none, one or several objects"),
-        "a2d": Entry("refseg.datasets.a2d:build", "A2D-Sentences: actors in clips, a few labelled frames each"),
-        "jhmdb": Entry("refseg.datasets.jhmdb:build", "JHMDB-Sentences: one actor a clip, three scored frames"),
+        "a2d": Entry(
+            "refseg.datasets.a2d:build", "A2D-Sentences: actors in clips, a few labelled frames each"
+        ),
+        "jhmdb": Entry(
+            "refseg.datasets.jhmdb:build", "JHMDB-Sentences: one actor a clip, three scored frames"
+        ),
     },
     "protocols": {
         "refshapes/per_expression": Entry(

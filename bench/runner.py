@@ -14,7 +14,7 @@ from refseg.bench.atomic import safe_name, write_json
 from refseg.bench.config import find_root
 from refseg.bench.datacheck import checked_before
 from refseg.bench.errors import InputError
-from refseg.bench.predict import Pass, Work, predict_all
+from refseg.bench.predict import IMAGES_AT_ONCE, Pass, Work, predict_all
 from refseg.bench.progress import Progress, Silent
 from refseg.bench.results import score_run
 from refseg.bench.store import RunFolder, SavedRun, missing_expressions
@@ -41,6 +41,7 @@ class RunRequest:
         dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
         fresh: Delete what an earlier run left in the folder.
         page: Write the HTML page.
+        images_at_once: How many single images a method that takes several is handed in one call.
     """
 
     method: str
@@ -55,6 +56,7 @@ class RunRequest:
     dtype: str = "float32"
     fresh: bool = False
     page: bool = True
+    images_at_once: int = IMAGES_AT_ONCE
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,12 @@ def execute(planned: Plan, *, progress: Progress | None = None) -> dict[str, Any
         if bind is not None:
             bind(planned.dataset)
         passed = predict_all(
-            planned.method, _missing(planned, progress), folder, planned.key, progress=progress
+            planned.method,
+            _missing(planned, progress),
+            folder,
+            planned.key,
+            progress=progress,
+            images_at_once=planned.request.images_at_once,
         )
         record |= {"status": "predicted", "finished": provenance.now(), "failures": passed.failures}
         record["pass"] = _pass_facts(passed)
@@ -238,6 +245,7 @@ def _record(planned: Plan, earlier: Mapping[str, Any] | None) -> dict[str, Any]:
         | checked_before(root, planned.dataset, videos),
         "protocols": list(planned.protocols),
         "dtype": request.dtype,
+        "images_at_once": request.images_at_once,
         "partial": bool(short),
         "coverage": short,
         "counts": {

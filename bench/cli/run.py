@@ -45,6 +45,13 @@ def add(commands: Commands) -> None:
     add_set(parser, "the method; dataset.KEY=VALUE for the dataset")
     add_device(parser)
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
+    parser.add_argument(
+        "--images-at-once",
+        metavar="N",
+        type=positive,
+        default=8,
+        help="single images that a method which can is handed together; default: 8",
+    )
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--fresh", action="store_true", help="delete what an earlier run left in the folder")
     again.add_argument(
@@ -105,6 +112,7 @@ def _request(args: argparse.Namespace, name: str, *, several: bool) -> Any:
         dtype=args.dtype,
         fresh=args.fresh,
         page=not args.no_page,
+        images_at_once=args.images_at_once,
     )
 
 

@@ -16,7 +16,7 @@ from refseg.bench.options import parse_options
 from refseg.bench.types import Expression, FramePrediction, ImageArray, MethodInfo, MethodRequest, Video
 from refseg.methods.checkpoints import find_checkpoint
 from refseg.methods.refsam.config import CONFIGS, DenseMode, RefSamConfig, TrackToken
-from refseg.methods.refsam.model import RefSam, TextFeatures, build_refsam
+from refseg.methods.refsam.model import ImageFeatures, RefSam, TextFeatures, build_refsam
 from refseg.methods.refsam.text import build_text_encoder
 from refseg.methods.refsam.weights import load_weights
 from refseg.methods.sam.transforms import Geometry, preprocess, resize_image, upsample_logits
@@ -135,6 +135,48 @@ class RefSamMethod:
                 prediction = self._frame(frame, video.read(frame), texts, tracks)
             yield prediction
 
+    def segment_images(self, videos: Sequence[Video]) -> Iterator[FramePrediction]:
+        """Yield a prediction per one-frame video, in order; the images are encoded together.
+
+        Equal to one by one but for the rounding of larger batches.
+        """
+        with torch.inference_mode():
+            predictions = self._images(videos)
+        yield from predictions
+
+    def _images(self, videos: Sequence[Video]) -> list[FramePrediction]:
+        model = self._model
+        inputs = [self._input(video.read(0)) for video in videos]
+        features = model.encode_image(torch.cat([p for p, _ in inputs]).to(self._device, self._dtype))
+        low, iou = self._decode_images(features, [[e.text for e in v.expressions] for v in videos])
+        return [
+            self._prediction(0, _probabilities(logits, geometry), scores.float().cpu())
+            for (_, geometry), logits, scores in zip(inputs, low, iou, strict=True)
+        ]
+
+    def _decode_images(
+        self, features: ImageFeatures, texts: Sequence[Sequence[str]]
+    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """Return low-resolution logits (K, s, s) and predicted IoU (K,) of each image's K sentences."""
+        model = self._model
+        counts = [len(t) for t in texts]
+        images = torch.arange(len(texts), device=self._device).repeat_interleave(
+            torch.tensor(counts, device=self._device)
+        )
+        if model.config.text_attention_mask:
+            groups = [(model.encode_text([t for told in texts for t in told]), images)]
+        else:
+            # Padding counts as words then, so a sentence may share its padding with those of its image only.
+            groups = list(zip(map(model.encode_text, texts), torch.split(images, counts), strict=True))
+        low: list[Tensor] = []
+        iou: list[Tensor] = []
+        for text, index in groups:
+            for rows in torch.split(torch.arange(len(index), device=self._device), ROWS_AT_ONCE):
+                best, scores = model.select(model.decode(features, text.rows(rows), index[rows]))
+                low.append(best)
+                iou.append(scores)
+        return torch.split(torch.cat(low), counts), torch.split(torch.cat(iou), counts)
+
     def _frame(
         self, frame: int, image: ImageArray, texts: Sequence[TextFeatures], tracks: list[Tensor | None]
     ) -> FramePrediction:
@@ -147,20 +189,27 @@ class RefSamMethod:
             index = torch.zeros(len(text.sentence), dtype=torch.long, device=self._device)
             output = model.decode(features, text, index, tracks[part])
             low, iou = model.select(output)
-            logits = upsample_logits(low[:, None].float(), geometry)[:, 0]
-            probabilities.append(logits.sigmoid().cpu())
+            probabilities.append(_probabilities(low, geometry))
             scores.append(iou.float().cpu())
             if self._options.track_token:
                 tracks[part] = model.next_track_tokens(output)
-        soft = torch.cat(probabilities).numpy()
+        return self._prediction(frame, torch.cat(probabilities), torch.cat(scores))
+
+    def _prediction(self, frame: int, probabilities: Tensor, scores: Tensor) -> FramePrediction:
+        soft = probabilities.numpy()
         masks = soft > self._options.threshold
-        return FramePrediction(frame, masks, torch.cat(scores).numpy(), soft.astype(np.float16))
+        return FramePrediction(frame, masks, scores.numpy(), soft.astype(np.float16))
 
     def _input(self, image: ImageArray) -> tuple[Tensor, Geometry]:
         size = self._model.config.sam.image_size
         shrunk = image if self._options.frame_size == "full" else shrink_to_360p(image)
         pixels, geometry = preprocess(shrunk, size)
         return pixels, replace(geometry, original=image.shape[:2])
+
+
+def _probabilities(low: Tensor, geometry: Geometry) -> Tensor:
+    """Return (K, H, W) probabilities at the image's size, on the CPU, from low-resolution logits (K, s, s)."""
+    return upsample_logits(low[:, None].float(), geometry)[:, 0].sigmoid().cpu()
 
 
 def shrink_to_360p(image: ImageArray) -> ImageArray:

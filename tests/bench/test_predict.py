@@ -104,8 +104,10 @@ class Images(Says):
         yield good(0, len(expressions))
 
 
-def run_all(method, videos, folder):
-    return predict_all(method, [(v, v.expressions) for v in videos], folder, "k", progress=Silent())
+def run_all(method, videos, folder, **options):
+    return predict_all(
+        method, [(v, v.expressions) for v in videos], folder, "k", progress=Silent(), **options
+    )
 
 
 def test_images_go_several_at_once_and_videos_one_by_one(tmp_path):
@@ -114,6 +116,9 @@ def test_images_go_several_at_once_and_videos_one_by_one(tmp_path):
     done = run_all(method, images, folder)
     assert [len(b) for b in method.batches] == [8, 8, 3] and done.frames == 19 and not done.failures
     assert all(folder.read(v.id, "1") for v in images)
+    method = Images()
+    run_all(method, images[:7], RunFolder(tmp_path / "threes"), images_at_once=3)
+    assert [len(b) for b in method.batches] == [3, 3, 1]
     method = Images()
     run_all(method, [clip("a", frames=1), clip("b", frames=2)], RunFolder(tmp_path / "other"))
     assert method.batches == [["a"], ["b"]]

@@ -64,6 +64,52 @@ def test_many_expressions_go_in_parts(video, monkeypatch):
         )
 
 
+@pytest.fixture(scope="module")
+def images():
+    """Five images of three sizes, with one to three sentences each."""
+    dataset = build_refshapes(DatasetRequest("refshapes", "image_val"))
+    shown = []
+    for k, image in enumerate(dataset.videos()[:5]):
+        frame = image.read(0)
+        frame = (frame, frame[:-20], frame[:, 8:])[k % 3]
+        told = image.expressions[: 1 + k % 3]
+        shown.append(
+            replace(image, size=frame.shape[:2], expressions=told, read=lambda i, frame=frame: frame)
+        )
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("options", "rows", "padding_counts"),
+    [({}, 32, False), ({}, 2, False), ({}, 2, True), ({"frame_size": "full", "threshold": 0.3}, 32, False)],
+)
+def test_several_images_at_once_are_as_one_by_one(images, monkeypatch, options, rows, padding_counts):
+    monkeypatch.setattr(method_module, "ROWS_AT_ONCE", rows)
+    method = refsam(**options)
+    if padding_counts:
+        # As text_attention_mask=false, which the shipped weights are not for.
+        model = method._model
+        model.config = replace(model.config, text_attention_mask=False)
+        model.text_encoder.use_attention_mask = False
+    together = list(method.segment_images(images))
+    assert len({v.size for v in images}) > 1 and len({len(v.expressions) for v in images}) > 1
+    for video, at_once in zip(images, together, strict=True):
+        (alone,) = method.segment(video, video.expressions)
+        assert at_once.frame == 0 and at_once.masks.shape == (len(video.expressions), *video.size)
+        assert (at_once.masks.dtype, at_once.scores.dtype, at_once.probabilities.dtype) == (
+            bool,
+            np.float32,
+            np.float16,
+        )
+        np.testing.assert_allclose(
+            at_once.probabilities.astype(np.float32), alone.probabilities.astype(np.float32), atol=2e-3
+        )
+        np.testing.assert_allclose(at_once.scores, alone.scores, atol=1e-4)
+        # A pixel may change sides only where the probability is all but at the threshold.
+        near = np.abs(alone.probabilities.astype(np.float32) - method.info.threshold) < 2e-3
+        assert (at_once.masks == alone.masks)[~near].all()
+
+
 def test_without_track_token_each_frame_stands_alone(video):
     method = refsam(track_token=False)
     in_order = predicted(method, video, frames=3)
