@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from refseg.bench.cli.common import Commands, add_json, emit, guarded_stdout, positive
+from refseg.bench.cli.common import Commands, add_json, add_set, emit, guarded_stdout, positive
 
 INPUT_ERROR = 2
 
@@ -17,11 +17,13 @@ def add(commands: Commands) -> None:
     text = "print a dataset's card and how its folder must look; with a folder, what is in it"
     action = actions.add_parser("describe", help=text, description=text)
     _add_split(action)
+    add_set(action, "the dataset")
     add_json(action)
     action.set_defaults(run=describe)
     text = "verify a copy: counts, metadata, and that every frame and mask is there, whole and of its size"
     action = actions.add_parser("check", help=text, description=text)
     _add_split(action)
+    add_set(action, "the dataset")
     action.add_argument(
         "--quick", action="store_true", help="look at metadata, file names and headers only; takes seconds"
     )
@@ -70,7 +72,7 @@ def describe(args: argparse.Namespace) -> int:
             facts["card"] = card_json(card)
             texts.append(card_text(card, split if args.split else None))
         if card is None or not card.tree or find_root(args.dataset, args.root) is not None:
-            found = describe_dataset(open_dataset(args.dataset, args.split, args.root))
+            found = describe_dataset(open_dataset(args.dataset, args.split, args.root, _options(args)))
             facts = found | facts
             texts.append(_facts_text(found))
     emit(facts, args.json, "\n\n".join(texts))
@@ -87,7 +89,8 @@ def check(args: argparse.Namespace) -> int:
 
     with guarded_stdout(args.json):
         registry.entry("datasets", args.dataset)
-        request = DatasetRequest(args.dataset, args.split, find_root(args.dataset, args.root))
+        root = find_root(args.dataset, args.root)
+        request = DatasetRequest(args.dataset, args.split, root, _options(args))
         report = check_dataset(
             request, quick=args.quick, keep=args.show, workers=args.jobs, progress=for_terminal()
         )
@@ -124,6 +127,13 @@ def set_folder(args: argparse.Namespace) -> int:
     registry.entry("datasets", args.dataset)
     print(f"Remembered in {set_root(args.dataset, args.folder)}")
     return 0
+
+
+def _options(args: argparse.Namespace) -> dict[str, str]:
+    """Return the dataset's options, whether or not they are named as `bench run` wants them, dataset.KEY."""
+    from refseg.bench.options import split_assignments
+
+    return {k.removeprefix("dataset."): v for k, v in split_assignments(args.set).items()}
 
 
 def _facts_text(facts: dict[str, Any]) -> str:
