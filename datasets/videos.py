@@ -102,7 +102,7 @@ class FrameFolder:
             if frame not in files:
                 yield missing(self.root, name)
             elif files[frame][1] == 0:
-                yield Fault("damaged", name, f"{name} in {self.root} is empty (0 bytes); copy it again.")
+                yield empty(self.root, name)
             elif not quick:
                 try:
                     video.read(i)
@@ -220,6 +220,11 @@ def file_sizes(folder: Path) -> dict[str, int]:
 def missing(root: Path, name: str) -> Fault:
     """Return the fault of a file that is listed and is not there."""
     return Fault("missing", name, f"{name} is missing in {root}; copy it again from the dataset's source.")
+
+
+def empty(root: Path, name: str) -> Fault:
+    """Return the fault of a file without content."""
+    return Fault("damaged", name, f"{name} in {root} is empty (0 bytes); copy it again.")
 
 
 def require(card: Card, request: DatasetRequest, split: str, *paths: str) -> Path:

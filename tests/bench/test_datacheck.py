@@ -16,11 +16,6 @@ from refseg.bench.types import DatasetRequest
 MINI = Path(__file__).parents[1] / "data/ref-davis-mini"
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("REFSEG_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def davis(tmp_path):
     """A copy of the real videos that a test may break."""
