@@ -28,6 +28,11 @@ def percent(value: object) -> str:
     return "0.0" if text == "-0.0" else text
 
 
+def interval(bounds: Sequence[float] | None) -> str:
+    """Return an interval with one decimal; a dash where there is none."""
+    return "–" if bounds is None else f"{percent(bounds[0])} to {percent(bounds[1])}"
+
+
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
     cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
     return "  ".join(cells).rstrip()

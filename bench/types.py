@@ -70,10 +70,20 @@ class Video:
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """The truth of one expression: ``masks`` (T, H, W) bool; ``void`` (T, H, W) bool or None (no void pixels)."""
+    """The truth of one expression.
+
+    Attributes:
+        masks: (T, H, W) bool.
+        void: (T, H, W) bool, pixels that do not count, or None (no void pixels).
+        layers: (T, H, W) uint8, how many of the expression's annotations hold a pixel, where a protocol counts
+            those that overlap (ReVOS); None: as the masks say.
+        foreground: (T, H, W) uint8, how many of all annotated objects of the video hold a pixel (ReVOS), or None.
+    """
 
     masks: BoolArray
     void: BoolArray | None = None
+    layers: NDArray[np.uint8] | None = None
+    foreground: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -211,7 +221,11 @@ class DatasetRequest:
 
 
 class Predictions(Protocol):
-    """Saved predictions of one run or folder, as protocols read them."""
+    """Saved predictions of one run or folder, as protocols read them.
+
+    Optional hook: ``scores(video, expression)`` returns the method's own (T,) confidence, or None where the
+    expression is missing; average precision needs it, and files of masks do not have it.
+    """
 
     def masks(self, video: Video, expression: Expression) -> BoolArray | None:
         """Return the (T, H, W) masks of one expression, each thresholded alone; None where it is missing."""
@@ -233,8 +247,17 @@ class ScoredItem:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+Estimator = Callable[[NDArray[np.float64]], Mapping[str, NDArray[np.float64]]]
+"""Metrics of weighted items: (R, n) weights, one row a weighting of the n items, to (R,) percent of each metric;
+NaN where a metric does not exist under a weighting."""
+
+
 class ScoringProtocol(Protocol):
-    """Turns predictions and truth into scores. Its name is part of every result."""
+    """Turns predictions and truth into scores. Its name is part of every result.
+
+    Optional hook: ``estimator(items) -> Estimator`` gives ``aggregate`` for many weightings at once, which makes
+    intervals quick; without it they cost many calls of ``aggregate``, but where its metrics are plain means.
+    """
 
     name: str
     metrics: tuple[str, ...]
