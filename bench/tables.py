@@ -28,6 +28,12 @@ def percent(value: object) -> str:
     return "0.0" if text == "-0.0" else text
 
 
+def signed(value: float) -> str:
+    """Return a difference of scores with its sign and one decimal."""
+    text = percent(value)
+    return text if text == "0.0" or value < 0 else f"+{text}"
+
+
 def interval(bounds: Sequence[float] | None) -> str:
     """Return an interval with one decimal; a dash where there is none."""
     return "–" if bounds is None else f"{percent(bounds[0])} to {percent(bounds[1])}"
