@@ -46,10 +46,10 @@ class Generalised:
             truth = with_target(dataset.ground_truth(video.id, expression.id), video, expression)
             masks = predictions.masks(video, expression)
             assert masks is not None, "the caller sees to missing predictions"
-            answered = bool(masks.any())
-            items.append(
-                counted(masks, truth.masks, answered=answered, video=video.id, expression=expression.id)
-            )
+            target, answered = bool(truth.masks.any()), bool(masks.any())
+            iou, intersection, union = counted(masks, truth.masks, target=target, answered=answered)
+            facts = {"intersection": intersection, "union": union, "target": target, "answered": answered}
+            items.append(ScoredItem(video.id, expression.id, {"IoU": iou}, len(video), facts))
         return items
 
     def estimator(self, items: Sequence[ScoredItem]) -> Ratios:
@@ -73,23 +73,21 @@ class Generalised:
         return self.estimator(items).metrics()
 
 
-def counted(masks: BoolArray, truth: BoolArray, *, answered: bool, video: str, expression: str) -> ScoredItem:
-    """Return one sentence's item.
+def counted(masks: BoolArray, truth: BoolArray, *, target: bool, answered: bool) -> tuple[float, int, int]:
+    """Return what one sentence's answer counts: its IoU, and its pixels of intersection and union in cIoU.
 
     Args:
         masks: (T, H, W) the answer's mask.
-        truth: (T, H, W) the truth; without a pixel where the sentence has no target.
+        truth: (T, H, W) the truth.
+        target: Whether the sentence has one.
         answered: False where the answer is "no target", whatever the mask.
-        video: Id of the image.
-        expression: Id of the sentence.
     """
-    target = bool(truth.any())
     intersection, union = (int(c.sum()) for c in intersection_and_union(masks, truth))
     if not answered:
-        intersection, union = 0, union if target else 0
-    iou = float(not answered) if not target else intersection / union
-    facts = {"intersection": intersection, "union": union, "target": target, "answered": answered}
-    return ScoredItem(video, expression, {"IoU": iou}, len(masks), facts)
+        intersection = 0
+    if not target:
+        return (float(not answered), 0, union if answered else 0)
+    return (intersection / union if union else 0.0, intersection, union)
 
 
 def build(name: str) -> Generalised:
