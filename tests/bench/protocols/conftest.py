@@ -95,17 +95,17 @@ def by_pycocotools(truths, answers):
     return dict(zip(("mAP", "AP50", "AP75"), map(float, evaluation.stats[:3]), strict=True))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def few():
     return Few
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def given():
     return Given
 
 
-@pytest.fixture(name="by_pycocotools")
+@pytest.fixture(name="by_pycocotools", scope="session")
 def _by_pycocotools():
     """Return ``by_pycocotools(truths, answers)`` of (H, W) masks: one truth an image, (image, mask, score) answers."""
     return lambda truths, answers: by_pycocotools(
@@ -113,12 +113,12 @@ def _by_pycocotools():
     )
 
 
-@pytest.fixture(name="clip")
+@pytest.fixture(name="clip", scope="session")
 def _clip():
     return clip
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def golden():
     """Return a golden file's arrays and, where it has them, its masks: ``golden(name) -> (arrays, masks)``."""
 
