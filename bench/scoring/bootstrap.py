@@ -20,7 +20,7 @@ from refseg.bench.types import Estimator, ScoredItem, ScoringProtocol
 
 LEVEL = 0.95
 RESAMPLES = 1000
-SLOW_RESAMPLES = 300
+SLOW_RESAMPLES = 200
 """Draws where a protocol can only be asked for one aggregate at a time."""
 
 SEED = 0
@@ -28,7 +28,7 @@ _PROBES = 3
 _MOST_UNDEFINED = 0.2
 """A metric that more of the draws lack rests on a single video (which a draw misses with probability 0.37)."""
 
-_CHUNK_BYTES = 1 << 25
+_CHUNK_BYTES = 1 << 20
 
 Array = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -139,7 +139,7 @@ def _repeated(protocol: ScoringProtocol, items: Sequence[ScoredItem]) -> Estimat
     def estimate(weights: Array) -> dict[str, Array]:
         rows = []
         for row in weights:
-            drawn = [item for item, times in zip(items, row, strict=True) for _ in range(round(times))]
+            drawn = [items[i] for i in np.repeat(np.arange(len(items)), row.astype(np.intp))]
             found = protocol.aggregate(drawn) if drawn else {}
             rows.append([found.get(name, np.nan) for name in names])
         return dict(zip(names, np.array(rows, np.float64).T, strict=True))

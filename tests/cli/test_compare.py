@@ -3,27 +3,26 @@
 import csv
 import io
 import json
+import shutil
 
 import pytest
 
+from refseg.bench.runner import RunRequest, run
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Runs of the truth and of empty masks on the first videos of RefShapes."""
+    folder = tmp_path_factory.mktemp("runs")
+    for method, limit in (("oracle", 4), ("empty", 3)):
+        run(RunRequest(method, "refshapes", out=str(folder / method), limit=limit, page=False))
+    return folder
+
 
 @pytest.fixture
-def two_runs(bench, tmp_path):
-    """Runs of the truth and of empty masks on the first videos of RefShapes."""
-    for method, limit in (("oracle", 4), ("empty", 3)):
-        done = bench(
-            "run",
-            "--method",
-            method,
-            "--dataset",
-            "refshapes",
-            "--limit",
-            limit,
-            "--no-page",
-            "--out",
-            method,
-        )
-        assert done.code == 0
+def two_runs(made, tmp_path):
+    """A copy of them where a test works."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
@@ -81,9 +80,9 @@ def test_one_video_has_no_interval_and_says_so(bench):
     assert "(One video, so there is no interval.)" in done.out and "95 % from" not in done.out
 
 
-def test_traps_prints_a_markdown_table(bench, davis):
+def test_traps_prints_a_markdown_table(bench, davis, tmp_path):
     done = bench("traps", davis / "valid/Annotations", davis / "results/osvos", "--json", "traps.json")
     assert done.code == 0 and done.out.startswith("2 objects in 2 videos, 5 frames\n\n| trap | metric |")
-    rows = json.loads(open("traps.json").read())["rows"]
+    rows = json.loads((tmp_path / "traps.json").read_text())["rows"]
     assert len(done.out.splitlines()) == len(rows) + 4
     assert bench("traps", davis, davis / "results/osvos").code == 2
