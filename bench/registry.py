@@ -47,6 +47,7 @@ _REFSAM = "refseg.methods.refsam:build"
 _CONTROLS = "refseg.methods.controls:build"
 _REFCOCO = "refseg.datasets.refcoco:build"
 _PER_EXPRESSION = "refseg.bench.protocols.per_expression:build"
+_LABEL_MAPS = "refseg.bench.protocols.refdavis:build"
 
 TABLE: Mapping[Kind, Mapping[str, Entry]] = {
     "methods": {
@@ -106,11 +107,32 @@ TABLE: Mapping[Kind, Mapping[str, Entry]] = {
             _PER_EXPRESSION, "J&F of every expression alone, no merge, no matching"
         ),
         "refdavis/published": Entry(
-            "refseg.bench.protocols.refdavis:build",
-            "objects merged per annotator, official matching, mean of four",
+            _LABEL_MAPS, "objects merged per annotator, official matching, mean of four"
+        ),
+        "davis/semi_supervised": Entry(
+            _LABEL_MAPS, "official DAVIS-2017 task: label maps by id, first and last frame left out"
+        ),
+        "davis/unsupervised": Entry(
+            _LABEL_MAPS, "official DAVIS-2017 task: label maps, ids matched to objects"
+        ),
+        "mevis/valid_u": Entry(
+            _PER_EXPRESSION, "J&F as MeViS averages it: all frames, all expressions, no void"
+        ),
+        "revos": Entry(
+            "refseg.bench.protocols.revos:build", "J, F, A and R, mean of referring and reasoning sentences"
+        ),
+        "longrvos": Entry(
+            "refseg.bench.protocols.longrvos:build", "J&F, tIoU and vIoU, mean over expressions"
+        ),
+        "a2d": Entry(
+            "refseg.bench.protocols.a2d:build", "P@K (>), oIoU, mIoU and COCO mAP over labelled frames"
         ),
         "ris/per_sentence": Entry(
-            "refseg.bench.protocols.ris:build", "oIoU, mIoU and P@K over single-image sentences"
+            "refseg.bench.protocols.ris:build", "oIoU, mIoU and P@K (>= and >) over single-image sentences"
+        ),
+        "grefcoco/per_sentence": Entry(
+            "refseg.bench.protocols.grefcoco:build",
+            "gIoU, cIoU, N-acc and T-acc: sentences may have no target",
         ),
     },
     "grids": {

@@ -7,6 +7,7 @@ from typing import Any
 
 from refseg.bench import registry
 from refseg.bench.progress import Progress
+from refseg.bench.scoring.bootstrap import intervals_of_means
 from refseg.bench.scoring.score import score_predictions
 from refseg.bench.subset import coverage, subset
 from refseg.bench.types import Dataset, OnMissing, Predictions, Video
@@ -49,6 +50,7 @@ def score_run(
         "dataset": dataset.info.name,
         "version": dataset.info.version,
         "split": dataset.info.split,
+        "fingerprint": dataset.info.fingerprint,
         "failures": [dict(f) for f in failures],
         "scored": {"videos": len(left), "of": len(videos), "in_split": in_split},
         "partial": bool(short),
@@ -71,10 +73,10 @@ def each_protocol(result: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield from result.get("also", ())
 
 
-def breakdown(videos: Sequence[Video], result: Mapping[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
+def breakdown(videos: Sequence[Video], result: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
     """Return the mean of each per-item metric by attribute and value.
 
-    For instance ``{"type": {"motion": {"J&F": 61.2, "n": 40}}}``.
+    For instance ``{"type": {"motion": {"J&F": 61.2, "n": 40, "intervals": {"J&F": [50.1, 72.3]}}}}``.
 
     Attributes are what the dataset says of its expressions; those with one value only, or with too many, are
     left out. Scores are percentages.
@@ -89,12 +91,18 @@ def breakdown(videos: Sequence[Video], result: Mapping[str, Any]) -> dict[str, d
             if isinstance(value, str | bool):
                 groups.setdefault(name, {}).setdefault(_label(value), []).append(item)
     return {
-        name: {
-            label: {m: sum(i[m] for i in items) / len(items) for m in metrics} | {"n": len(items)}
-            for label, items in sorted(by_label.items())
-        }
+        name: {label: _means(items, metrics) for label, items in sorted(by_label.items())}
         for name, by_label in groups.items()
         if metrics and 1 < len(by_label) <= _MOST_GROUPS
+    }
+
+
+def _means(items: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> dict[str, Any]:
+    values = {m: [float(i[m]) for i in items] for m in metrics}
+    bounds = intervals_of_means([i["video"] for i in items], values)
+    return {m: sum(v) / len(v) for m, v in values.items()} | {
+        "n": len(items),
+        "intervals": {m: list(b) for m, b in bounds.items()},
     }
 
 

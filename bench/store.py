@@ -242,6 +242,11 @@ class SavedRun:
         found = self._find(video, expression)
         return None if found is None else found.decode()
 
+    def scores(self, video: Video, expression: Expression) -> NDArray[np.float32] | None:
+        """Return the method's (T,) confidence in one expression's masks, or None where they are missing."""
+        found = self._find(video, expression)
+        return None if found is None else np.array(found.scores, np.float32)
+
     def label_maps(self, video: Video, annotator: int) -> NDArray[np.uint8] | None:
         """Return (T, H, W) uint8 with one annotator's objects merged, or None where they are missing."""
         group = next((g for g in merge_groups(video) if g.annotator == annotator), None)

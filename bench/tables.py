@@ -33,6 +33,17 @@ def coverage_text(short: Mapping[str, Sequence[int]]) -> str:
     return ", ".join(f"{found} of {whole} {name}" for name, (found, whole) in short.items())
 
 
+def signed(value: float) -> str:
+    """Return a difference of scores with its sign and one decimal."""
+    text = percent(value)
+    return text if text == "0.0" or value < 0 else f"+{text}"
+
+
+def interval(bounds: Sequence[float] | None) -> str:
+    """Return an interval with one decimal; a dash where there is none."""
+    return "–" if bounds is None else f"{percent(bounds[0])} to {percent(bounds[1])}"
+
+
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
     cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
     return "  ".join(cells).rstrip()

@@ -255,7 +255,11 @@ class DatasetRequest:
 
 
 class Predictions(Protocol):
-    """Saved predictions of one run or folder, as protocols read them."""
+    """Saved predictions of one run or folder, as protocols read them.
+
+    Optional hook: ``scores(video, expression)`` returns the method's own (T,) confidence, or None where the
+    expression is missing; average precision needs it, and files of masks do not have it.
+    """
 
     def masks(self, video: Video, expression: Expression) -> BoolArray | None:
         """Return the (T, H, W) masks of one expression, each thresholded alone; None where it is missing."""
@@ -277,8 +281,17 @@ class ScoredItem:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+Estimator = Callable[[NDArray[np.float64]], Mapping[str, NDArray[np.float64]]]
+"""Metrics of weighted items: (R, n) weights, one row a weighting of the n items, to (R,) percent of each metric;
+NaN where a metric does not exist under a weighting."""
+
+
 class ScoringProtocol(Protocol):
-    """Turns predictions and truth into scores. Its name is part of every result."""
+    """Turns predictions and truth into scores. Its name is part of every result.
+
+    Optional hook: ``estimator(items) -> Estimator`` gives ``aggregate`` for many weightings at once, which makes
+    intervals quick; without it they cost many calls of ``aggregate``, but where its metrics are plain means.
+    """
 
     name: str
     metrics: tuple[str, ...]

@@ -16,7 +16,7 @@ from refseg.bench.errors import InputError, RefsegError
 from refseg.bench.results import each_protocol
 from refseg.bench.runner import open_dataset
 from refseg.bench.store import RunFolder
-from refseg.bench.tables import coverage_text, percent
+from refseg.bench.tables import coverage_text, interval, percent
 from refseg.bench.types import Dataset
 from refseg.reports.gallery import FOLDER, Picture, Selection, draw, score_names, select
 
@@ -104,9 +104,9 @@ def _protocol(one: Mapping[str, Any], dataset: Dataset | None) -> dict[str, Any]
     intervals = one.get("intervals") or {}
     rows = [("all", str(len(items)), [percent(v) for v in metrics.values()])] if metrics else []
     if intervals:
-        rows.append(("95 % interval", "", [_interval(intervals.get(m)) for m in metrics]))
+        rows.append(("95 % interval", "", [interval(intervals.get(m)) for m in metrics]))
     groups = [
-        (name.replace("_", " "), label, int(means["n"]), [percent(means.get(m)) for m in metrics])
+        (name.replace("_", " "), label, int(means["n"]), _with_intervals(means, list(metrics)))
         for name, by_label in one.get("breakdown", {}).items()
         for label, means in by_label.items()
     ]
@@ -126,6 +126,7 @@ def _protocol(one: Mapping[str, Any], dataset: Dataset | None) -> dict[str, Any]
         "metrics": list(metrics),
         "rows": rows,
         "groups": groups,
+        "bootstrap": one.get("bootstrap"),
         "missing": one.get("missing", 0),
         "score_names": names,
         "items": listed,
@@ -188,10 +189,10 @@ def _said(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _interval(bounds: Any) -> str:
-    if isinstance(bounds, list | tuple) and len(bounds) == 2:
-        return f"{percent(bounds[0])} to {percent(bounds[1])}"
-    return "–"
+def _with_intervals(means: Mapping[str, Any], metrics: list[str]) -> list[tuple[str, str]]:
+    """Return each metric of a kind of sentences and its interval, empty where it has none."""
+    bounds = means.get("intervals", {})
+    return [(percent(means.get(m)), interval(bounds[m]) if m in bounds else "") for m in metrics]
 
 
 def data_uri(content: bytes, kind: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from refseg.bench.cli import (
     ablate,
+    compare,
     data,
     doctor,
     export,
@@ -17,11 +18,12 @@ from refseg.bench.cli import (
     run,
     score,
     train,
+    traps,
     view,
 )
 from refseg.bench.errors import InputError, unknown_name
 
-COMMANDS = (run, score, report, view, export, train, ablate, params, listing, data, doctor)
+COMMANDS = (run, score, compare, report, view, export, train, ablate, params, listing, data, traps, doctor)
 """Modules with ``add(subparsers)``, in the order of ``bench --help``."""
 
 

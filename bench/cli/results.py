@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from refseg.bench.tables import coverage_text, percent, text_table
+from refseg.bench.tables import coverage_text, interval, percent, text_table
 
 
 def result_text(result: Mapping[str, Any]) -> str:
@@ -52,19 +52,22 @@ def _protocol_text(result: Mapping[str, Any]) -> str:
     metrics = result["metrics"]
     if not metrics:
         return str(result["protocol"])
-    intervals = result.get("intervals") or {}
-    header = [str(result["protocol"]), "items", *metrics]
-    rows = [["all", str(len(result["items"])), *(percent(v) for v in metrics.values())]]
-    if intervals:
-        rows.append(["  95 % interval", "", *(_interval(intervals.get(m)) for m in metrics)])
+    headline = next(iter(metrics))
+    intervals = result.get("intervals", {})
+    header = [str(result["protocol"]), "items", *metrics, f"95 % of {headline}"]
+    cells = [percent(v) for v in metrics.values()]
+    rows = [["all", str(len(result["items"])), *cells, interval(intervals.get(headline))]]
+    # Two narrow rows and not one wide one: a table of seven metrics must fit a terminal.
+    for label, end in (("  95 % from", 0), ("  95 % to", 1)):
+        if len(metrics) > 1 and intervals:
+            ends = [percent(intervals[m][end] if m in intervals else None) for m in metrics]
+            rows.append([label, "", *ends, ""])
     for name, groups in result.get("breakdown", {}).items():
         for label, means in groups.items():
             cells = [percent(means.get(m)) for m in metrics]
-            rows.append([f"  {name.replace('_', ' ')}: {label}", str(int(means["n"])), *cells])
-    return text_table(header, rows)
-
-
-def _interval(bounds: Any) -> str:
-    if isinstance(bounds, list | tuple) and len(bounds) == 2:
-        return f"{percent(bounds[0])}..{percent(bounds[1])}"
-    return "–"
+            title = f"  {name.replace('_', ' ')}: {label}"
+            rows.append(
+                [title, str(int(means["n"])), *cells, interval(means.get("intervals", {}).get(headline))]
+            )
+    note = result.get("bootstrap", {}).get("note")
+    return text_table(header, rows) + (f"\n({note[:1].upper()}{note[1:]}.)" if note else "")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from refseg.bench.errors import InputError
-from refseg.bench.tables import coverage_text, markdown_table, percent
+from refseg.bench.tables import coverage_text, interval, markdown_table, percent
 
 FORMATS = ("md", "csv", "html", "latex")
 SUFFIXES = {"md": "md", "csv": "csv", "html": "html", "latex": "tex"}
@@ -28,6 +28,7 @@ class Row:
         version: Version of the dataset.
         protocol: Name of the protocol.
         metrics: Name -> percent; empty where nothing is scored.
+        intervals: Name -> bounds of the 95 % interval, of metrics that have one.
         marks: What a reader must know: partial, failed videos, not finished.
     """
 
@@ -37,6 +38,7 @@ class Row:
     version: str
     protocol: str
     metrics: Mapping[str, float]
+    intervals: Mapping[str, Sequence[float]]
     marks: tuple[str, ...]
 
 
@@ -79,11 +81,20 @@ def _rows(folder: Path, name: str) -> list[Row]:
     title = f"{dataset['name']} {dataset['split']}"
     name = folder.name if name == "." else name
     if record.get("status") != "done":
-        return [Row(name, method, title, version, record["protocols"][0], {}, ("not finished",))]
+        return [Row(name, method, title, version, record["protocols"][0], {}, {}, ("not finished",))]
     result = json.loads((folder / "result.json").read_bytes())
     marks = _marks(result)
     return [
-        Row(name, method, title, version, str(one["protocol"]), dict(one["metrics"]), marks)
+        Row(
+            name,
+            method,
+            title,
+            version,
+            str(one["protocol"]),
+            dict(one["metrics"]),
+            dict(one.get("intervals", {})),
+            marks,
+        )
         for one in (result, *result.get("also", ()))
     ]
 
@@ -104,9 +115,17 @@ Table = tuple[list[str], list[list[str]]]
 
 def _cells(rows: Sequence[Row]) -> Table:
     metrics = list(dict.fromkeys(m for row in rows for m in row.metrics))
-    header = ["method", *metrics, "notes", "run"]
+    headline = metrics[:1]
+    header = ["method", *metrics, *(f"95 % of {m}" for m in headline), "notes", "run"]
     cells = [
-        [r.method, *(percent(r.metrics.get(m)) for m in metrics), "; ".join(r.marks), r.run] for r in rows
+        [
+            r.method,
+            *(percent(r.metrics.get(m)) for m in metrics),
+            *(interval(r.intervals.get(m)) for m in headline),
+            "; ".join(r.marks),
+            r.run,
+        ]
+        for r in rows
     ]
     return header, cells
 
@@ -121,11 +140,15 @@ def _csv(rows: Sequence[Row]) -> str:
     metrics = list(dict.fromkeys(m for row in rows for m in row.metrics))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["method", "dataset", "version", "protocol", *metrics, "notes", "run"])
+    bounds = [f"{m} {end}" for m in metrics for end in ("low", "high")]
+    writer.writerow(["method", "dataset", "version", "protocol", *metrics, *bounds, "notes", "run"])
     for r in rows:
         # Unrounded: a table to compute with.
         values = [r.metrics.get(m, "") for m in metrics]
-        writer.writerow([r.method, r.dataset, r.version, r.protocol, *values, "; ".join(r.marks), r.run])
+        ends = [end for m in metrics for end in r.intervals.get(m, ("", ""))]
+        writer.writerow(
+            [r.method, r.dataset, r.version, r.protocol, *values, *ends, "; ".join(r.marks), r.run]
+        )
     return text.getvalue().rstrip("\n")
 
 

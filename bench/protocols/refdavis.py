@@ -1,27 +1,37 @@
-"""Ref-DAVIS17 as RVOS papers publish it: objects merged per annotator, the official evaluator, mean of four.
+"""Objects merged into label maps, scored by the official DAVIS-2017 evaluator's tasks.
 
-Each annotator's label maps go through davis2017-evaluation's unsupervised task: predicted ids are matched to objects
-by mean J&F, so swapped referents cost nothing; ``refdavis/per_expression`` is the strict alternative.
+``refdavis/published`` is what RVOS papers publish for Ref-DAVIS17: the unsupervised task for each annotator, and the
+mean of four. It matches predicted ids to objects by mean J&F, so swapped referents cost nothing;
+``refdavis/per_expression`` is the strict alternative. ``davis/unsupervised`` and ``davis/semi_supervised`` are the
+tasks themselves, for label maps that no sentence made; where a dataset has annotators, theirs are averaged too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from refseg.bench.errors import InputError
-from refseg.bench.scoring.davis import MatchedObject, statistics, unsupervised
+from refseg.bench.scoring.davis import MatchedObject, semi_supervised, statistics, unsupervised
+from refseg.bench.scoring.ratios import Ratios, mean, score
 from refseg.bench.types import Dataset, LabelledDataset, Predictions, ScoredItem, Video
 
+Task = Callable[..., list[MatchedObject]]
 
-class Published:
-    """The published protocol; an item is an object as one annotator's sentences predict it."""
+
+class LabelMaps:
+    """A task of the official evaluator; an item is an object as one annotator's sentences predict it.
+
+    Args:
+        name: The protocol's name.
+        task: ``task(prediction, truth, name=…)`` scores one video's (T, H, W) label maps.
+    """
 
     metrics = ("J&F", "J", "J-recall", "J-decay", "F", "F-recall", "F-decay")
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, task: Task) -> None:
+        self.name, self._task = name, task
 
     def score_video(self, dataset: Dataset, video: Video, predictions: Predictions) -> list[ScoredItem]:
         """Score one video for each annotator.
@@ -38,27 +48,29 @@ class Published:
         for annotator in annotators(video, predictions):
             labels = predictions.label_maps(video, annotator)
             assert labels is not None, "the caller sees to missing predictions"
-            matched = unsupervised(labels, truth, name=f"{video.id} by annotator {annotator}")
+            matched = self._task(labels, truth, name=f"{video.id} by annotator {annotator}")
             items += [_item(video, annotator, m) for m in matched]
         return items
 
-    def aggregate(self, items: Sequence[ScoredItem]) -> dict[str, float]:
-        """Return the mean over annotators of the means over objects, in percent."""
-        by_annotator: dict[int, list[ScoredItem]] = {}
-        for item in items:
-            by_annotator.setdefault(item.extra["annotator"], []).append(item)
+    def estimator(self, items: Sequence[ScoredItem]) -> Ratios:
+        """Return the means over annotators of the means over objects."""
+        numbers = np.array([item.extra["annotator"] for item in items])
+        among = [numbers == number for number in np.unique(numbers)]
         # Where one object's decay does not exist, neither does the mean (NaN in the official code).
         present = [m for m in self.metrics if all(m in i.scores for i in items)]
-        means = {
-            m: [float(np.mean([i.scores[m] for i in group])) for group in by_annotator.values()]
-            for m in present
-        }
-        return {m: 100 * float(np.mean(v)) for m, v in means.items()}
+        return Ratios({m: [mean(score(items, m), chosen) for chosen in among] for m in present})
+
+    def aggregate(self, items: Sequence[ScoredItem]) -> dict[str, float]:
+        """Return the mean over annotators of the means over objects, in percent."""
+        return self.estimator(items).metrics()
 
 
 def annotators(video: Video, predictions: Predictions) -> list[int]:
-    """Return the annotators of a video, those that the predictions are made for where they name some."""
-    own = sorted({e.annotator for e in video.expressions if e.annotator is not None})
+    """Return the annotators of a video, those that the predictions are made for where they name some.
+
+    A video without annotators has one set of label maps, number 0.
+    """
+    own = sorted({e.annotator for e in video.expressions if e.annotator is not None}) or [0]
     only = getattr(predictions, "annotators", None)
     return own if only is None else [a for a in own if a in only]
 
@@ -69,7 +81,7 @@ def _item(video: Video, annotator: int, matched: MatchedObject) -> ScoredItem:
     said = [
         e.id
         for e in video.expressions
-        if e.annotator == annotator and e.object_ids == (str(matched.object_id),)
+        if (e.annotator or 0) == annotator and e.object_ids == (str(matched.object_id),)
     ]
     scores: dict[str, float | None] = {
         "J&F": (j + f) / 2,
@@ -82,9 +94,10 @@ def _item(video: Video, annotator: int, matched: MatchedObject) -> ScoredItem:
     }
     facts = {"annotator": annotator, "object": matched.object_id, "matched_id": matched.proposal_id}
     name = said[0] if said else f"object {matched.object_id}"
-    return ScoredItem(video.id, name, {k: v for k, v in scores.items() if v is not None}, len(video), facts)
+    frames = len(matched.j)
+    return ScoredItem(video.id, name, {k: v for k, v in scores.items() if v is not None}, frames, facts)
 
 
-def build(name: str) -> Published:
-    """Build the protocol."""
-    return Published(name)
+def build(name: str) -> LabelMaps:
+    """Build the protocol under one of its names."""
+    return LabelMaps(name, semi_supervised if name.endswith("/semi_supervised") else unsupervised)

@@ -1,6 +1,7 @@
 """Referring image segmentation: overall IoU, mean IoU and precision at IoU thresholds, over sentences.
 
-As in LAVT's ``test.py``: P@K counts IoU >= K (MTTR counts > K), and where neither mask has a pixel the IoU is 0.
+As in LAVT's ``test.py``: ``P@K`` counts IoU >= K, and where neither mask has a pixel the IoU is 0. ``P>K`` is the
+strict count of other repositories (``metrics.py`` of MTTR).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import numpy as np
 
 from refseg.bench.protocols.per_expression import with_target
 from refseg.bench.scoring.measures import intersection_and_union
+from refseg.bench.scoring.ratios import Ratio, Ratios, fact, mean
 from refseg.bench.types import Dataset, Predictions, ScoredItem, Video
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
@@ -19,7 +21,7 @@ THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 class PerSentence:
     """oIoU = sum of intersections over sum of unions; mIoU and P@K over sentences."""
 
-    metrics = ("oIoU", "mIoU", *(f"P@{t}" for t in THRESHOLDS))
+    metrics = ("oIoU", "mIoU", *(f"P@{t}" for t in THRESHOLDS), *(f"P>{t}" for t in THRESHOLDS))
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -38,13 +40,19 @@ class PerSentence:
             items.append(ScoredItem(video.id, expression.id, {"IoU": iou}, len(video), facts))
         return items
 
+    def estimator(self, items: Sequence[ScoredItem]) -> Ratios:
+        """Return the metrics as ratios of pixels and of sentences."""
+        intersection, union = fact(items, "intersection"), fact(items, "union")
+        iou = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+        return Ratios(
+            {"oIoU": [Ratio(intersection, union)], "mIoU": [mean(iou)]}
+            | {f"P@{t}": [mean(iou >= t)] for t in THRESHOLDS}
+            | {f"P>{t}": [mean(iou > t)] for t in THRESHOLDS}
+        )
+
     def aggregate(self, items: Sequence[ScoredItem]) -> dict[str, float]:
         """Return the metrics in percent."""
-        ious = np.array([i.scores["IoU"] for i in items])
-        union = sum(i.extra["union"] for i in items)
-        overall = sum(i.extra["intersection"] for i in items) / union if union else 0.0
-        precisions = {f"P@{t}": 100 * float(np.mean(ious >= t)) for t in THRESHOLDS}
-        return {"oIoU": 100 * overall, "mIoU": 100 * float(ious.mean()), **precisions}
+        return self.estimator(items).metrics()
 
 
 def build(name: str) -> PerSentence:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from refseg.bench.errors import InputError
 from refseg.bench.progress import Progress, Silent
+from refseg.bench.scoring.bootstrap import intervals
 from refseg.bench.types import (
     BoolArray,
     Dataset,
@@ -42,8 +43,9 @@ def score_predictions(
         progress: Where it is shown, by videos.
 
     Returns:
-        ``{"protocol", "metrics": {name: percent}, "items": [{"video", "expression", …, "frames"}], "on_missing",
-        "missing": number of predictions that were taken as empty}``.
+        ``{"protocol", "metrics": {name: percent}, "intervals": {name: [low, high]}, "bootstrap": how they were made,
+        "items": [{"video", "expression", …, "frames"}], "on_missing", "missing": number of predictions that were
+        taken as empty}``.
 
     Raises:
         InputError: Something is missing under ``"error"`` (how many, and the first), or a file is bad.
@@ -67,6 +69,7 @@ def score_predictions(
     return {
         "protocol": protocol.name,
         "metrics": protocol.aggregate(items),
+        **intervals(protocol, items),
         "items": [_as_json(i) for i in items],
         "on_missing": on_missing,
         "missing": len(checked.missing),
@@ -94,6 +97,14 @@ class _Complete:
             lambda: self._inner.label_maps(video, annotator), what, video, np.zeros((), np.uint8)
         )
 
+    def scores(self, video: Video, expression: Expression) -> NDArray[np.float32] | None:
+        hook = getattr(self._inner, "scores", None)
+        if hook is None:
+            return None
+        found: NDArray[np.float32] | None = hook(video, expression)
+        # Empty masks come last in any order by score.
+        return np.zeros(len(video), np.float32) if found is None else found
+
     def _or_empty(self, read: Callable[[], A | None], what: str, video: Video, zero: A) -> A:
         # Broadcast zeros cost no memory; once one is missing, the rest is only looked through to be counted.
         empty: A = np.broadcast_to(zero, (len(video), *video.size))
@@ -107,3 +118,12 @@ class _Complete:
 def _as_json(item: ScoredItem) -> Mapping[str, Any]:
     scores = {name: 100 * value for name, value in item.scores.items()}
     return {"video": item.video, "expression": item.expression, **scores, "frames": item.frames, **item.extra}
+
+
+def from_json(item: Mapping[str, Any]) -> ScoredItem:
+    """Return an item of a result's JSON: scores stand before ``frames``, facts behind it."""
+    names = list(item)
+    at = names.index("frames")
+    scores = {n: item[n] / 100 for n in names[:at] if n not in ("video", "expression")}
+    facts = {n: item[n] for n in names[at + 1 :]}
+    return ScoredItem(item["video"], item["expression"], scores, item["frames"], facts)

@@ -97,6 +97,10 @@ def test_tables_hold_metrics_break_downs_all_items_and_provenance(make_run):
     for value in result["metrics"].values():
         assert f"{value:.1f}" in reader.text
     assert "<b>kind</b>: <i>odd</i>" in reader.text
+    kinds = [k["intervals"] for by_label in result["breakdown"].values() for k in by_label.values()]
+    bounds = [b for named in (result["intervals"], *kinds) for b in named.values()]
+    assert len(bounds) == 9 and all(f"{low:.1f} to {high:.1f}" in reader.text for low, high in bounds)
+    assert "Intervals: 95 %, bootstrap over 3 videos, 1000 draws." in reader.text
     assert reader.tags.count("tr") > len(result["items"])
     record = json.loads((run_dir / "run.json").read_text())
     for fact in (
@@ -136,6 +140,12 @@ def test_run_without_truth_shows_predictions_alone(make_run):
     images = reader.images()
     assert len(images) == 12 and all(image.width == 256 for image in images)
     assert "Best" not in reader.text and "spread evenly" in reader.text
+    assert "Intervals" not in reader.text
+
+
+def test_one_video_has_no_interval_and_the_page_says_so(make_run):
+    text = read(make_run(limit=1)).text
+    assert "One video, so there is no interval." in text and "95 % interval" not in text
 
 
 def test_failures_and_partial_runs_are_told(make_run):
