@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from refseg.bench.errors import InputError
-from refseg.bench.exporter import export_run, write_annotations
-from refseg.bench.runner import RunRequest, execute, plan, run
+from refseg.bench.exporter import export_run
+from refseg.bench.runner import RunRequest, run
 from refseg.bench.scorer import ScoreRequest, score
-from refseg.bench.store import RunFolder, encode
+from refseg.bench.store import RunFolder
 
 MINI = Path(__file__).parents[1] / "data/ref-davis-mini"
 WHOLE = Path(__file__).parents[3] / "shared/real/ref-davis-mini"
@@ -117,7 +117,7 @@ def test_missing_frame_of_a_folder_is_told_before_anything_is_scored(davis, tmp_
     with pytest.raises(InputError, match=rf"libby/0/{lost.name}"):
         on_davis(masks)
     shutil.rmtree(masks / "Annotations/car-shadow")
-    with pytest.raises(InputError, match=r"1 videos are missing.*1 frames are missing"):
+    with pytest.raises(InputError, match=r"1 of 2 videos is missing.*1 of 20 frames is missing"):
         on_davis(masks)
     assert on_davis(masks, on_missing="empty")["metrics"]["J"] < 100
 
@@ -177,76 +177,6 @@ def test_limited_run_is_scored_as_partial(request_, tmp_path):
     made = run(replace(request_, limit=1))
     again = score(ScoreRequest(str(tmp_path / "run"), "clips"))
     assert again["partial"] and again["metrics"] == made["metrics"]
-
-
-@pytest.fixture
-def annotated(tmp_path):
-    """A run on real videos with its plan, and a call that writes its label PNGs."""
-    planned = plan(RunRequest("oracle", "refdavis17", root=str(MINI), out=str(tmp_path / "run"), page=False))
-    execute(planned)
-
-    def write(failed=()):
-        return write_annotations(planned.folder, planned.key, planned.dataset, failed)
-
-    return planned, write
-
-
-def test_label_pngs_are_the_truth_s_pixels_in_its_palette(annotated):
-    _, write = annotated
-    folder = write()
-    pngs = sorted(folder.rglob("*.png"))
-    assert len(pngs) == 4 * 5
-    for png in pngs:
-        _, video, frame = png.relative_to(folder).parts
-        with Image.open(png) as ours, Image.open(MINI / "valid/Annotations" / video / frame) as truth:
-            assert ours.mode == "P" and np.array_equal(np.array(ours), np.array(truth))
-            assert ours.getpalette()[:6] == [0, 0, 0, 128, 0, 0]
-
-
-def test_label_pngs_are_written_anew_only_where_predictions_changed(annotated):
-    planned, write = annotated
-    folder = write()
-    png = folder / "anno_0/libby/00000.png"
-    stamp = png.stat().st_mtime_ns
-    write()
-    assert png.stat().st_mtime_ns == stamp
-    one = planned.folder.read("libby", "0")
-    empty = tuple(encode(np.zeros((3, *one.size), bool)))
-    planned.folder.write(replace(one, masks=empty, merged=empty))
-    write()
-    assert not np.array(Image.open(png)).any()
-    assert np.array(Image.open(folder / "anno_1/libby/00000.png")).any()
-
-
-def test_label_pngs_appear_whole_or_not_at_all(annotated, monkeypatch):
-    planned, write = annotated
-    run_folder = planned.folder.path
-
-    def full(*args):
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
-        with pytest.raises(InputError, match="No space is left"):
-            write()
-    assert not (run_folder / "annotations").exists() and not [
-        p for p in run_folder.iterdir() if "annot" in p.name
-    ]
-    # What a killed run left is no obstacle.
-    (run_folder / ".annotations" / ".tmp-1").mkdir(parents=True)
-    assert write().is_dir() and not (run_folder / ".annotations").exists()
-
-
-def test_label_pngs_leave_failed_videos_out(annotated):
-    _, write = annotated
-    assert {p.name for p in (write(failed={"libby"}) / "anno_2").iterdir()} == {"car-shadow"}
-
-
-def test_datasets_without_annotators_have_no_label_pngs(request_, tmp_path):
-    planned = plan(request_)
-    execute(planned)
-    assert write_annotations(planned.folder, planned.key, planned.dataset, ()) is None
-    assert not (tmp_path / "run" / "annotations").exists()
 
 
 def test_export_is_of_a_whole_run_or_says_what_it_lacks(request_, probe, tmp_path):
