@@ -29,17 +29,14 @@ from refseg.bench.store import RunFolder, SavedRun
 from refseg.bench.subset import subset
 from refseg.bench.types import Dataset, OnMissing, Predictions, Video
 
-_LOST = {
-    ("ytvos", "refdavis/published"): (
-        "masks carry no probabilities, so where two overlap the object with the lower id takes the pixels; label "
-        "maps (layout davis) or the run itself can score otherwise."
-    ),
-    ("davis", "refdavis/per_expression"): (
-        "a label map gives each pixel to one object, so what a mask lost to another is gone; masks saved each "
-        "alone (layout ytvos) or the run itself can score otherwise."
-    ),
-}
-"""What a layout cannot hold that a protocol would look at."""
+_LOST_IN_MASKS = (
+    "masks carry no probabilities, so where two overlap the object with the lower id takes the pixels; label maps "
+    "(layout davis) or the run itself can score otherwise."
+)
+_LOST_IN_LABELS = (
+    "a label map gives each pixel to one object, so what a mask lost to another is gone; masks saved each alone "
+    "(layout ytvos) or the run itself can score otherwise."
+)
 
 
 @dataclass(frozen=True)
@@ -163,6 +160,11 @@ def refuse_other_dataset(facts: RunFacts, dataset: Dataset, path: Path) -> None:
         )
 
 
+def reads_label_maps(protocol: str) -> bool:
+    """Return whether a protocol looks at merged objects (the official DAVIS tasks), not at each mask alone."""
+    return protocol == "refdavis/published" or protocol.startswith("davis/")
+
+
 def _open(request: ScoreRequest) -> Opened:
     for name in request.protocols:
         registry.entry("protocols", name)
@@ -201,8 +203,9 @@ def _looked_at(
         text = f"One folder of label maps is scored, as annotator {opened.annotator}'s alone."
         findings.append(Finding("one_annotator", "note", 1, (f"anno_{opened.annotator}",), text))
     for protocol in protocols:
-        lost = _LOST.get((opened.layout, protocol))
-        if lost:
+        # A layout that is not what the protocol looks at cannot hold all that the method said.
+        if opened.layout != "run" and reads_label_maps(protocol) != (opened.layout == "davis"):
+            lost = _LOST_IN_LABELS if opened.layout == "davis" else _LOST_IN_MASKS
             findings.append(Finding("lost_overlap", "note", 1, (protocol,), f"{protocol}: {lost}"))
     return findings
 

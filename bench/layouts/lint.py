@@ -166,7 +166,7 @@ def _look_at_some(predictions: FolderPredictions, video: Video, part: Part) -> _
 
 def _decode(seen: _Seen, predictions: FolderPredictions, name: str, video: Video) -> None:
     def decode(name: str) -> None:
-        highest = int(predictions.decode(name, video.size).max(initial=0))
+        highest = predictions.highest(name, video.size)
         if highest:
             seen.highest.setdefault(highest, []).append(name)
 

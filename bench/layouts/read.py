@@ -59,13 +59,17 @@ class YtvosPredictions:
         """
         check_header(self.files.read(name, HEADER), self.files.shown(name), size, labels=False)
 
+    def highest(self, name: str, size: tuple[int, int]) -> int:
+        """Return the highest value that a file stores: 0 where it is empty, else 1 or 255; see :meth:`decode`."""
+        return int(decode_values(self.files.read(name), self.files.shown(name), size).max(initial=0))
+
     def decode(self, name: str, size: tuple[int, int]) -> NDArray[np.uint8]:
-        """Return a file's values as they are stored: 0 and 255, or 0 and 1.
+        """Return a file's mask as 0 and 1.
 
         Raises:
             InputError: It is damaged, of another size, or holds values that a mask cannot hold.
         """
-        return decode_values(self.files.read(name), self.files.shown(name), size)
+        return decode_mask(self.files.read(name), self.files.shown(name), size).view(np.uint8)
 
     def masks(self, video: Video, expression: Expression) -> BoolArray | None:
         """Return the (T, H, W) masks of one expression; None where no frame of it is there.
@@ -79,8 +83,7 @@ class YtvosPredictions:
             return None
         out = np.zeros((len(video), *video.size), bool)
         for i in found:
-            name = part.files[i]
-            out[i] = decode_mask(self.files.read(name), self.files.shown(name), video.size)
+            out[i] = self.decode(part.files[i], video.size)
         return out
 
     def label_maps(self, video: Video, annotator: int) -> NDArray[np.uint8] | None:
@@ -133,6 +136,10 @@ class DavisPredictions:
             MaskFault: They are wrong.
         """
         check_header(self.files.read(name, HEADER), self.files.shown(name), size, labels=True)
+
+    def highest(self, name: str, size: tuple[int, int]) -> int:
+        """Return the highest object id in a file; see :meth:`decode`."""
+        return int(self.decode(name, size).max(initial=0))
 
     def decode(self, name: str, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Return a file's object ids.
