@@ -244,7 +244,9 @@ def _unasked(names: frozenset[str], wanted: set[str]) -> list[Finding]:
     found = []
     if alike:
         first, meant = next(iter(alike.items()))
-        text = f"{len(alike)} files look like missing ones by another name ({shown([first])} for {meant}); rename them."
+        one = len(alike) == 1
+        what = "1 file looks like a missing one" if one else f"{len(alike)} files look like missing ones"
+        text = f"{what} by another name ({shown([first])} for {meant}); rename {'it' if one else 'them'}."
         found.append(note("misnamed", [*alike], text))
     if rest:
         verb = "file is" if len(rest) == 1 else "files are"
