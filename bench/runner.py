@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from refseg.bench import provenance, registry
+from refseg.bench.annotations import clear_annotations, write_annotations
 from refseg.bench.atomic import safe_name, write_json
 from refseg.bench.config import find_root
 from refseg.bench.datacheck import checked_before
@@ -18,7 +19,7 @@ from refseg.bench.predict import IMAGES_AT_ONCE, Pass, Work, predict_all
 from refseg.bench.progress import Progress, Silent
 from refseg.bench.results import score_run
 from refseg.bench.store import RunFolder, SavedRun, missing_expressions
-from refseg.bench.subset import coverage
+from refseg.bench.subset import coverage, subset
 from refseg.bench.types import Dataset, DatasetRequest, Method, MethodRequest, Video
 
 PASS_NOTE = "wall clock of the scoring pass, not a speed measurement"
@@ -124,6 +125,9 @@ def plan(request: RunRequest) -> Plan:
 def run(request: RunRequest, *, progress: Progress | None = None) -> dict[str, Any]:
     """Run a method on a dataset and return its result (also in the folder's result.json).
 
+    Where the objects of annotators are merged (Ref-DAVIS17), label PNGs are written too:
+    ``result["annotations"]`` is their folder (:func:`refseg.bench.annotations.write_annotations`).
+
     Videos that fail are named in ``result["failures"]`` and left out of the score; the others go on. What is
     done stays done: the same call goes on where this one stopped.
 
@@ -165,10 +169,12 @@ def execute(planned: Plan, *, progress: Progress | None = None) -> dict[str, Any
         )
         result |= {"method": planned.method.info.name}
         write_json(folder.path / "result.json", result)
+        annotations = write_annotations(folder, planned.key, _predicted(planned, passed))
         folder.write_record(record | {"status": "done"})
         if planned.request.page:
             write_page(folder.path, progress)
-    return result | {"run": str(folder.path)}
+    told = {} if annotations is None else {"annotations": str(annotations)}
+    return result | {"run": str(folder.path)} | told
 
 
 def open_dataset(
@@ -218,6 +224,7 @@ def _admit(planned: Plan) -> dict[str, Any] | None:
     folder = planned.folder
     if planned.request.fresh:
         folder.clear()
+        clear_annotations(folder)
         return None
     earlier = folder.read_record()
     if earlier is not None and earlier["key"] != planned.key:
@@ -271,6 +278,12 @@ def _missing(planned: Plan, progress: Progress) -> list[Work]:
     for note in notes:
         progress.note(note)
     return todo
+
+
+def _predicted(planned: Plan, passed: Pass) -> Dataset:
+    """Return the dataset without the videos that were left out or failed."""
+    failed = {f["video"] for f in passed.failures}
+    return subset(planned.dataset, {v.id for v in planned.videos} - failed)
 
 
 def _pass_facts(passed: Pass) -> dict[str, Any]:

@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from refseg.bench import registry
-from refseg.bench.errors import InputError, unknown_name
-from refseg.bench.layouts import LAYOUTS, lint, open_predictions, open_run_folder, refuse, scored_dataset
-from refseg.bench.layouts.opening import is_run
+from refseg.bench.errors import InputError
+from refseg.bench.layouts import (
+    Finding,
+    RunFacts,
+    lint,
+    open_masks,
+    open_source,
+    refuse,
+    run_facts,
+    scored_dataset,
+)
+from refseg.bench.layouts.files import Files
+from refseg.bench.layouts.lint import Depth
+from refseg.bench.layouts.png import MaskFault
 from refseg.bench.progress import Progress, Silent
 from refseg.bench.results import score_run
 from refseg.bench.runner import open_dataset
-from refseg.bench.store import SavedRun
+from refseg.bench.store import RunFolder, SavedRun
+from refseg.bench.subset import subset
 from refseg.bench.types import Dataset, OnMissing, Predictions, Video
+
+_LOST_IN_MASKS = (
+    "masks carry no probabilities, so where two overlap the object with the lower id takes the pixels; label maps "
+    "(layout davis) or the run itself can score otherwise."
+)
+_LOST_IN_LABELS = (
+    "a label map gives each pixel to one object, so what a mask lost to another is gone; masks saved each alone "
+    "(layout ytvos) or the run itself can score otherwise."
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +48,7 @@ class ScoreRequest:
         dataset: Registered name.
         split: None: the run's own, or the dataset's default.
         root: Folder of the dataset; None: configured, or none needed.
-        layout: ``"ytvos"``, ``"davis"`` or ``"run"``; None: found out.
+        layout: One of :data:`refseg.bench.layouts.LAYOUTS`; None: found out.
         protocols: Names; none: all that the dataset is scored with.
         on_missing: What an expression without a prediction is: an error, or empty masks.
     """
@@ -50,68 +71,84 @@ class Opened:
         predictions: The predictions.
         videos: The videos that were to be predicted.
         method: Who made them.
+        layout: How they are laid out.
         failures: ``{"video", "error"}`` of videos that the run could not finish.
+        annotator: The only annotator that there are predictions of; None: all.
     """
 
     dataset: Dataset
     predictions: Predictions
     videos: Sequence[Video]
     method: str
-    failures: Sequence[Mapping[str, str]] = field(default_factory=tuple)
+    layout: str
+    failures: Sequence[Mapping[str, str]] = ()
+    annotator: int | None = None
 
 
 def score(request: ScoreRequest, *, progress: Progress | None = None) -> dict[str, Any]:
     """Score predictions and return the result; nothing is written.
+
+    Another program's masks are looked at before (:func:`refseg.bench.layouts.lint`, as a sample): what is
+    found stands in ``result["findings"]``.
 
     Raises:
         InputError: The predictions are not there, damaged, another dataset's, or incomplete under
             ``on_missing="error"``.
     """
     progress = progress or Silent()
-    for name in request.protocols:
-        registry.entry("protocols", name)
-    if request.layout is not None and request.layout not in LAYOUTS:
-        raise unknown_name("layout", request.layout, LAYOUTS)
-    path = Path(request.predictions)
-    if not path.exists():
-        raise InputError(f"The predictions {path} do not exist; give a folder or a zip.")
-    if request.layout == "run" or (request.layout is None and is_run(path)):
-        opened = _open_run(request, path)
-    else:
-        opened = _open_masks(request, path, progress)
-    result = score_run(
-        opened.dataset,
-        opened.videos,
-        opened.predictions,
-        request.protocols or tuple(opened.dataset.info.protocols),
-        opened.failures,
-        on_missing=request.on_missing,
-        progress=progress,
-    )
-    return result | {"method": opened.method, "predictions": str(path)}
+    opened = _open(request)
+    protocols = request.protocols or tuple(opened.dataset.info.protocols)
+    findings: list[Finding] = []
+    if opened.layout != "run":
+        findings = _looked_at(opened, request, "sample", protocols, progress)
+        refuse(findings, where=request.predictions, on_missing=request.on_missing)
+        for finding in findings:
+            progress.note(finding.text)
+    try:
+        result = score_run(
+            opened.dataset,
+            opened.videos,
+            opened.predictions,
+            protocols,
+            opened.failures,
+            on_missing=request.on_missing,
+            progress=progress,
+        )
+    except MaskFault as error:
+        raise InputError(f"{error} `bench score … --lint-only` lists every such file.") from error
+    about = {"method": opened.method, "predictions": request.predictions}
+    return result | about | _described(opened, findings)
 
 
-def _open_run(request: ScoreRequest, path: Path) -> Opened:
-    folder = open_run_folder(path)
-    record = folder.read_record()
-    assert record is not None, "open_run_folder sees to it"
-    made_on = record["dataset"]
-    options = record["key_parts"]["dataset"]["options"] if made_on["name"] == request.dataset else {}
-    dataset = open_dataset(request.dataset, request.split or made_on["split"], request.root, options)
-    refuse_other_dataset(record, dataset, path)
-    videos = list(dataset.videos())[: record["counts"]["videos"]]
-    # Videos that failed were told of when they ran; under --on-missing empty they count like any other gap.
-    failures = record.get("failures", []) if request.on_missing == "error" else []
-    return Opened(dataset, SavedRun(folder, record["key"]), videos, record["method"]["name"], failures)
+def look_at(request: ScoreRequest, *, progress: Progress | None = None) -> dict[str, Any]:
+    """Decode every file of predictions, and return all that is wrong with them; nothing is scored.
+
+    Returns:
+        ``{"predictions", "dataset", "split", "layout", "annotator", "findings": [{"kind", "severity", "count",
+        "examples", "text"}], "can_be_scored": bool}``.
+
+    Raises:
+        InputError: Nothing for the dataset is there, or the zip is refused.
+    """
+    opened = _open(request)
+    protocols = request.protocols or tuple(opened.dataset.info.protocols)
+    findings = _looked_at(opened, request, "all", protocols, progress or Silent())
+    return {
+        "predictions": request.predictions,
+        "dataset": opened.dataset.info.name,
+        "split": opened.dataset.info.split,
+        **_described(opened, findings),
+        "can_be_scored": not any(f.is_fatal(request.on_missing) for f in findings),
+    }
 
 
-def refuse_other_dataset(record: Mapping[str, Any], dataset: Dataset, path: Path) -> None:
+def refuse_other_dataset(facts: RunFacts, dataset: Dataset, path: Path) -> None:
     """Refuse a dataset that a run was not made on.
 
     Raises:
         InputError: Name, version, split or content differ.
     """
-    made_on, info = record["dataset"], dataset.info
+    made_on, info = facts.dataset, dataset.info
     made = (made_on["name"], made_on["version"], made_on["split"])
     here = (info.name, info.version, info.split)
     if (*made, made_on["fingerprint"]) != (*here, info.fingerprint):
@@ -122,16 +159,59 @@ def refuse_other_dataset(record: Mapping[str, Any], dataset: Dataset, path: Path
         )
 
 
-def _open_masks(request: ScoreRequest, path: Path, progress: Progress) -> Opened:
+def reads_label_maps(protocol: str) -> bool:
+    """Return whether a protocol looks at merged objects (the official DAVIS tasks), not at each mask alone."""
+    return protocol == "refdavis/published" or protocol.startswith("davis/")
+
+
+def _open(request: ScoreRequest) -> Opened:
+    for name in request.protocols:
+        registry.entry("protocols", name)
+    source = open_source(Path(request.predictions), request.layout)
+    return _open_run(request, source) if isinstance(source, RunFolder) else _open_masks(request, source)
+
+
+def _open_run(request: ScoreRequest, folder: RunFolder) -> Opened:
+    facts = run_facts(folder)
+    made_on = facts.dataset
+    options = facts.options if made_on["name"] == request.dataset else {}
+    dataset = open_dataset(request.dataset, request.split or made_on["split"], request.root, options)
+    refuse_other_dataset(facts, dataset, folder.path)
+    videos = list(dataset.videos())[: facts.videos]
+    # Videos that failed were told of when they ran; under --on-missing empty they count like any other gap.
+    failures = facts.failures if request.on_missing == "error" else ()
+    return Opened(dataset, SavedRun(folder, facts.key), videos, facts.method, "run", failures)
+
+
+def _open_masks(request: ScoreRequest, files: Files) -> Opened:
     whole = open_dataset(request.dataset, request.split, request.root)
-    predictions = open_predictions(path, whole, request.layout, on_missing=request.on_missing)
+    predictions = open_masks(files, whole, request.layout, on_missing=request.on_missing)
     dataset = scored_dataset(whole, predictions)
-    # What is missing is told before an hour of scoring; bad files are told by their name when they are read.
-    findings = lint(predictions, dataset, decode=False)
-    refuse(findings, where=str(path), on_missing=request.on_missing)
-    for finding in findings:
-        progress.note(finding.text)
-    only: Sequence[int] | None = getattr(predictions, "annotators", None)
-    if only is not None and dataset is not whole:
-        progress.note(f"one folder of label maps is scored as annotator {only[0]}'s")
-    return Opened(dataset, predictions, dataset.videos(), path.name)
+    alone = None if dataset is whole or predictions.annotators is None else predictions.annotators[0]
+    return Opened(
+        dataset, predictions, dataset.videos(), files.path.name, predictions.layout, annotator=alone
+    )
+
+
+def _looked_at(
+    opened: Opened, request: ScoreRequest, depth: Depth, protocols: Sequence[str], progress: Progress
+) -> list[Finding]:
+    videos = subset(opened.dataset, {v.id for v in opened.videos} - {f["video"] for f in opened.failures})
+    findings = lint(opened.predictions, videos, depth=depth, progress=progress)
+    if opened.annotator is not None:
+        text = f"One folder of label maps is scored, as annotator {opened.annotator}'s alone."
+        findings.append(Finding("one_annotator", "note", 1, (f"anno_{opened.annotator}",), text))
+    for protocol in protocols:
+        # A layout that is not what the protocol looks at cannot hold all that the method said.
+        if opened.layout != "run" and reads_label_maps(protocol) != (opened.layout == "davis"):
+            lost = _LOST_IN_LABELS if opened.layout == "davis" else _LOST_IN_MASKS
+            findings.append(Finding("lost_overlap", "note", 1, (protocol,), f"{protocol}: {lost}"))
+    return findings
+
+
+def _described(opened: Opened, findings: Sequence[Finding]) -> dict[str, Any]:
+    return {
+        "layout": opened.layout,
+        "annotator": opened.annotator,
+        "findings": [asdict(f) | {"examples": [*f.examples]} for f in findings],
+    }

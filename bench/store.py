@@ -30,7 +30,10 @@ from refseg.bench.types import BoolArray, Expression, FramePrediction, Video
 
 FORMAT = "refseg-prediction-1"
 _HEAD = b'{"format": "refseg-prediction'
-_OWN = ("run.json", "result.json", "index.html")
+RECORD = "run.json"
+"""Name of a run's record."""
+
+_OWN = (RECORD, "result.json", "index.html")
 
 
 class DamagedPredictionError(InputError):
@@ -146,11 +149,15 @@ class RunFolder:
             self._sweep()
             yield
 
+    def content(self, path: Path) -> bytes:
+        """Return what stands at a path of the folder; a run in a zip overrides it."""
+        return path.read_bytes()
+
     def read_record(self) -> dict[str, Any] | None:
         """Return run.json, or None where the folder holds none."""
-        path = self.path / "run.json"
+        path = self.path / RECORD
         try:
-            record = json.loads(path.read_bytes())
+            record = json.loads(self.content(path))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
@@ -161,7 +168,7 @@ class RunFolder:
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Write run.json."""
-        write_json(self.path / "run.json", record, indent=2)
+        write_json(self.path / RECORD, record, indent=2)
 
     def prediction_path(self, video_id: str, expression_id: str) -> Path:
         """Return where an expression's masks are."""
@@ -182,7 +189,7 @@ class RunFolder:
         """
         path = self.prediction_path(video_id, expression_id)
         try:
-            found = _parsed(json.loads(path.read_bytes()))
+            found = _parsed(json.loads(self.content(path)))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -219,7 +226,7 @@ class RunFolder:
                     path.unlink(missing_ok=True)
 
     def _refuse_foreign(self) -> None:
-        known = (".lock", "run.json")
+        known = (".lock", RECORD)
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file; --out must name a folder.")
         if self.path.is_dir():

@@ -18,9 +18,10 @@ def add(commands: Commands) -> None:
     parser.add_argument("folder", metavar="RUN", help="a run folder, or its zip")
     parser.add_argument(
         "--layout",
-        choices=("ytvos", "davis"),
+        choices=("ytvos", "davis", "mevis"),
         required=True,
-        help="ytvos: Annotations/VIDEO/EXPRESSION/FRAME.png; davis: anno_K/VIDEO/FRAME.png",
+        help="ytvos: Annotations/VIDEO/EXPRESSION/FRAME.png; mevis: VIDEO/EXPRESSION/FRAME.png; "
+        "davis: anno_K/VIDEO/FRAME.png",
     )
     parser.add_argument("--out", metavar="PATH", required=True, help="a new folder, or a new .zip")
     parser.add_argument("--root", metavar="DIR", help="the dataset's folder, if it moved since the run")

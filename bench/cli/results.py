@@ -15,6 +15,8 @@ def result_text(result: Mapping[str, Any]) -> str:
     lines = [f"{head} (version {result['version']})"]
     for one in (result, *result["also"]):
         lines += ["", _protocol_text(one)]
+    if result.get("annotator") is not None:
+        lines += ["", f"Scored as the label maps of annotator {result['annotator']} alone."]
     if result.get("note"):
         lines += ["", f"Not scored: {result['note']}."]
     if scored["videos"] < scored["of"]:
@@ -30,6 +32,14 @@ def result_text(result: Mapping[str, Any]) -> str:
     if "annotations" in result:
         lines.append(f"Label PNGs for the official evaluator: {result['annotations']}")
     return "\n".join(lines)
+
+
+def lint_text(found: Mapping[str, Any]) -> str:
+    """Return what is wrong with predictions, the gravest first."""
+    head = f"{found['predictions']} on {found['dataset']} {found['split']}, layout {found['layout']}"
+    lines = [f"  {f['severity']:9}{f['kind']:20}{f['text']}" for f in found["findings"]]
+    verdict = "They can be scored." if found["can_be_scored"] else "They cannot be scored as they are."
+    return "\n".join([head, *(lines or ["  nothing is wrong"]), verdict])
 
 
 def plan_text(plan: Mapping[str, Any]) -> str:

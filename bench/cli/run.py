@@ -117,18 +117,10 @@ def _request(args: argparse.Namespace, name: str, *, several: bool) -> Any:
 
 
 def _one(request: Any, dry: bool, progress: Any) -> dict[str, Any]:
-    from refseg.bench.exporter import write_annotations
     from refseg.bench.runner import execute, plan
-    from refseg.bench.subset import subset
 
     planned = plan(request)
-    if dry:
-        return planned.describe()
-    result = execute(planned, progress=progress)
-    mine = subset(planned.dataset, {v.id for v in planned.videos})
-    failed = {f["video"] for f in result["failures"]}
-    written = write_annotations(planned.folder, planned.key, mine, failed)
-    return result if written is None else result | {"annotations": str(written)}
+    return planned.describe() if dry else execute(planned, progress=progress)
 
 
 def _text(result: dict[str, Any]) -> str:

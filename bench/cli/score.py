@@ -13,6 +13,7 @@ from refseg.bench.cli.common import (
     emit,
     guarded_stdout,
 )
+from refseg.bench.errors import InputError
 
 
 def add(commands: Commands) -> None:
@@ -27,7 +28,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--layout",
         metavar="L",
-        help="ytvos: VIDEO/EXPRESSION/FRAME.png; davis: anno_0..3/VIDEO/FRAME.png or one such folder; "
+        help="ytvos, mevis: VIDEO/EXPRESSION/FRAME.png; davis: anno_0..3/VIDEO/FRAME.png or one such folder; "
         "run: of `bench run`; default: found out",
     )
     add_protocol(parser)
@@ -37,15 +38,20 @@ def add(commands: Commands) -> None:
         default="error",
         help="what an expression without a prediction is: an error (default), or empty masks",
     )
+    parser.add_argument(
+        "--lint-only",
+        action="store_true",
+        help="read every file and say all that is wrong with them; score nothing; exit 2 where they cannot be scored",
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score."""
-    from refseg.bench.cli.results import result_text
+    """Score, or only look."""
+    from refseg.bench.cli.results import lint_text, result_text
     from refseg.bench.progress import for_terminal
-    from refseg.bench.scorer import ScoreRequest, score
+    from refseg.bench.scorer import ScoreRequest, look_at, score
 
     request = ScoreRequest(
         predictions=args.predictions,
@@ -57,6 +63,9 @@ def run(args: argparse.Namespace) -> int:
         on_missing=args.on_missing,
     )
     with guarded_stdout(args.json):
-        result = score(request, progress=for_terminal())
+        result = (look_at if args.lint_only else score)(request, progress=for_terminal())
+    if args.lint_only:
+        emit(result, args.json, lint_text(result))
+        return 0 if result["can_be_scored"] else InputError.exit_code
     emit(result, args.json, result_text(result))
     return 3 if result["failures"] else 0

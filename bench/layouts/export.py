@@ -17,23 +17,25 @@ from refseg.bench.layouts.names import safe_id
 from refseg.bench.layouts.png import MOST_IDS, encode_labels, encode_mask
 from refseg.bench.types import Dataset, Predictions, Video
 
-EXPORTS = ("ytvos", "davis")
+EXPORTS = ("ytvos", "davis", "mevis")
 """Layouts that can be written."""
 
+_ABOVE = {"ytvos": "Annotations/", "mevis": ""}
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def export(predictions: Predictions, dataset: Dataset, layout: str, out: Path | str) -> Path:
     """Write the masks of every expression and frame of a dataset; return where.
 
-    ``ytvos`` writes ``Annotations/<video>/<expression>/<frame>.png`` (8-bit, 0 and 255); ``davis`` writes
-    ``anno_<k>/<video>/<frame>.png`` (palette, the objects of an annotator merged). Equal predictions give
-    equal bytes, zipped or not.
+    ``ytvos`` writes ``Annotations/<video>/<expression>/<frame>.png`` (8-bit, 0 and 255) as Refer-YouTube-VOS's
+    server took them; ``mevis`` the same without the folder above, as MeViS's README asks for its server;
+    ``davis`` writes ``anno_<k>/<video>/<frame>.png`` (palette, the objects of an annotator merged), each
+    ``anno_<k>`` a results folder of davis2017-evaluation. Equal predictions give equal bytes, zipped or not.
 
     Args:
         predictions: What is written.
         dataset: What was predicted; a view of it (:func:`refseg.bench.subset.subset`) where it is a part.
-        layout: ``"ytvos"`` or ``"davis"``.
+        layout: One of ``EXPORTS``.
         out: A folder that is not there or empty, or a new ``.zip``.
 
     Raises:
@@ -44,9 +46,11 @@ def export(predictions: Predictions, dataset: Dataset, layout: str, out: Path | 
         raise unknown_name("export layout", layout, EXPORTS)
     out = Path(out)
     _refuse_taken(out)
-    made = _ytvos if layout == "ytvos" else _davis
+    files = (
+        _davis(predictions, dataset) if layout == "davis" else _masks(predictions, dataset, _ABOVE[layout])
+    )
     with _target(out) as sink:
-        for name, data in made(predictions, dataset):
+        for name, data in files:
             sink.write(name, data)
     return out
 
@@ -89,8 +93,11 @@ def _target(out: Path) -> Iterator[Sink]:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix.lower() == ".zip":
-            with zipfile.ZipFile(temporary, "w") as file:
-                yield _ZipSink(file)
+            with open(temporary, "xb") as raw:
+                with zipfile.ZipFile(raw, "w") as file:
+                    yield _ZipSink(file)
+                raw.flush()
+                os.fsync(raw.fileno())
         else:
             yield _FolderSink(temporary)
         _refuse_taken(out)
@@ -113,10 +120,10 @@ def _refuse_taken(out: Path) -> None:
         raise InputError(f"The folder {out} is not empty; give another --out or empty it.")
 
 
-def _ytvos(predictions: Predictions, dataset: Dataset) -> Iterator[tuple[str, bytes]]:
+def _masks(predictions: Predictions, dataset: Dataset, above: str) -> Iterator[tuple[str, bytes]]:
     where = _name(dataset)
     for video in dataset.videos():
-        safe_id(video.id, what="video id", where=where)
+        _refuse_unsafe(video.id, where)
         for expression in video.expressions:
             safe_id(expression.id, what="expression id", where=where)
             masks = predictions.masks(video, expression)
@@ -124,13 +131,13 @@ def _ytvos(predictions: Predictions, dataset: Dataset) -> Iterator[tuple[str, by
                 raise _missing(f"expression {expression.id}", video)
             for frame_id, mask in zip(video.frame_ids, masks, strict=True):
                 safe_id(frame_id, what="frame name", where=where)
-                yield f"Annotations/{video.id}/{expression.id}/{frame_id}.png", encode_mask(mask)
+                yield f"{above}{video.id}/{expression.id}/{frame_id}.png", encode_mask(mask)
 
 
 def _davis(predictions: Predictions, dataset: Dataset) -> Iterator[tuple[str, bytes]]:
     where = _name(dataset)
     for video in dataset.videos():
-        safe_id(video.id, what="video id", where=where)
+        _refuse_unsafe(video.id, where)
         annotators = sorted({e.annotator for e in video.expressions if e.annotator is not None})
         if not annotators:
             raise InputError(
@@ -149,6 +156,12 @@ def _davis(predictions: Predictions, dataset: Dataset) -> Iterator[tuple[str, by
             for frame_id, frame in zip(video.frame_ids, labels, strict=True):
                 safe_id(frame_id, what="frame name", where=where)
                 yield f"anno_{annotator}/{video.id}/{frame_id}.png", encode_labels(frame)
+
+
+def _refuse_unsafe(video_id: str, where: str) -> None:
+    # ReVOS names its videos by paths (UVO/all/…), and official tools make folders of them.
+    for part in video_id.split("/"):
+        safe_id(part, what="video id", where=where)
 
 
 def _missing(what: str, video: Video) -> InputError:

@@ -41,3 +41,8 @@ def natural_key(text: str) -> tuple[int, int, str]:
     if text.isascii() and text.isdecimal():
         return (0, int(text), text)
     return (1, 0, text)
+
+
+def printable(text: str) -> str:
+    """Return a stranger's name as it may stand in a message: nothing in it can steer a terminal."""
+    return text if text.isprintable() else ascii(text)[1:-1]

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refseg.bench.errors import unknown_name
+from refseg.bench.errors import InputError, unknown_name
 from refseg.bench.layouts.detect import LAYOUTS, find_place
-from refseg.bench.layouts.files import ZipFiles, open_files
-from refseg.bench.layouts.read import DavisPredictions, YtvosPredictions
+from refseg.bench.layouts.files import Files, open_files
+from refseg.bench.layouts.read import DavisPredictions, FolderPredictions, YtvosPredictions
+from refseg.bench.layouts.runs import ZippedRun, open_run_folder, run_base, run_facts
+from refseg.bench.store import RECORD, RunFolder, SavedRun
 from refseg.bench.types import (
     Dataset,
     Expression,
@@ -23,9 +24,6 @@ from refseg.bench.types import (
     Predictions,
     Video,
 )
-
-if TYPE_CHECKING:
-    from refseg.bench.store import RunFolder
 
 
 def open_predictions(
@@ -38,22 +36,50 @@ def open_predictions(
     Args:
         path: The folder or zip.
         dataset: What was predicted.
-        layout: ``"ytvos"``, ``"davis"`` or ``"run"``; None: found out.
+        layout: One of ``LAYOUTS``; None: found out.
         on_missing: What a missing frame is of an expression whose other frames are there.
 
     Raises:
         InputError: Nothing for the dataset is there, several sets of predictions are, or the zip is refused.
     """
-    path = Path(path)
+    found = open_source(Path(path), layout)
+    if isinstance(found, RunFolder):
+        return SavedRun(found, run_facts(found).key)
+    return open_masks(found, dataset, layout, on_missing=on_missing)
+
+
+def open_source(path: Path, layout: str | None = None) -> RunFolder | Files:
+    """Return a run, or the files of another program's predictions.
+
+    Raises:
+        InputError: It is not there, is refused, or is no run although the layout says so.
+    """
     if layout is not None and layout not in LAYOUTS:
         raise unknown_name("layout", layout, LAYOUTS)
-    if layout == "run" or (layout is None and is_run(path)):
-        return _open_run(path)
+    if layout == "run" or (layout is None and (path / RECORD).is_file()):
+        return open_run_folder(path)
     files = open_files(path)
+    if layout is None and path.is_file() and run_base(files) is not None:
+        return ZippedRun(files)
+    return files
+
+
+def open_masks(
+    files: Files, dataset: Dataset, layout: str | None = None, *, on_missing: OnMissing = "error"
+) -> FolderPredictions:
+    """Return another program's predictions; see :func:`open_predictions`."""
     place = find_place(files, dataset, layout)
     if place.layout == "ytvos":
         return YtvosPredictions(files, place, on_missing)
-    return DavisPredictions(files, place, on_missing)
+    predictions = DavisPredictions(files, place, on_missing)
+    known = {e.annotator for v in dataset.videos() for e in v.expressions} - {None}
+    if known and predictions.annotators is not None and known.isdisjoint(predictions.annotators):
+        raise InputError(
+            f"{files.path} holds the label maps of annotator {predictions.annotators[0]}, but the annotators of "
+            f"{dataset.info.name} are {', '.join(map(str, sorted(k for k in known if k is not None)))}; name the "
+            "folder after one of them (anno_0)."
+        )
+    return predictions
 
 
 def scored_dataset(dataset: Dataset, predictions: Predictions) -> Dataset:
@@ -68,43 +94,6 @@ def scored_dataset(dataset: Dataset, predictions: Predictions) -> Dataset:
     if isinstance(dataset, LabelledDataset):
         return _LabelledView(dataset, dataset, annotators)
     return _View(dataset, annotators)
-
-
-def is_run(path: Path) -> bool:
-    """Return whether a folder or zip is a run's."""
-    if path.is_dir():
-        return (path / "run.json").is_file()
-    if not path.is_file():
-        return False
-    from refseg.bench.layouts.zipped_run import run_base
-
-    return run_base(ZipFiles(path)) is not None
-
-
-def open_run_folder(path: Path) -> RunFolder:
-    """Return a run's folder, or its zip as one.
-
-    Raises:
-        InputError: It is no run, or the zip is refused.
-    """
-    from refseg.bench.layouts.zipped_run import ZippedRun, no_run
-    from refseg.bench.store import RunFolder
-
-    if path.is_file():
-        return ZippedRun(path)
-    folder = RunFolder(path)
-    if folder.read_record() is None:
-        raise no_run(path)
-    return folder
-
-
-def _open_run(path: Path) -> Predictions:
-    from refseg.bench.store import SavedRun
-
-    folder = open_run_folder(path)
-    record = folder.read_record()
-    assert record is not None
-    return SavedRun(folder, record["key"])
 
 
 class _View:

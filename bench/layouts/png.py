@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from functools import cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,21 @@ DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.Decompression
 """What Pillow raises on files that are truncated, damaged or no images."""
 
 _COLOUR = ("RGB", "RGBA", "CMYK", "YCbCr")
+_MASK_MODES, _LABEL_MODES = ("L", "P", "1"), ("P", "L")
+_MODES = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
+HEADER = 26
+"""Bytes of a PNG's beginning that tell its size and kind."""
+
+FaultKind = Literal["damaged", "size", "colour", "values", "grey_palette", "mask_as_labels", "object_id"]
+"""What can be wrong with a PNG of masks or label maps."""
+
+
+class MaskFault(InputError):
+    """A PNG is no mask or no label map of its video."""
+
+    def __init__(self, text: str, kind: FaultKind = "damaged") -> None:
+        super().__init__(text)
+        self.kind: FaultKind = kind
 
 
 def decode_labels(data: bytes, name: str, size: tuple[int, int] | None) -> NDArray[np.uint8]:
@@ -33,11 +50,10 @@ def decode_labels(data: bytes, name: str, size: tuple[int, int] | None) -> NDArr
         size: (H, W) that it must have; None: any.
 
     Raises:
-        InputError: It is damaged, of another size, coloured, or grey with values that are no ids.
+        MaskFault: It is damaged, of another size, coloured, or grey with values that are no ids.
     """
     image = _open(data, name, size)
-    if image.mode not in ("P", "L"):
-        raise InputError(f"{name} is a PNG of mode {image.mode}; {_wanted(image.mode)}")
+    _refuse_mode(image.mode, name, labels=True)
     labels = _decode(image, name)
     if image.mode == "L":
         _refuse_grey(_values(image), name)
@@ -48,22 +64,43 @@ def decode_mask(data: bytes, name: str, size: tuple[int, int] | None) -> BoolArr
     """Return the (H, W) mask of a PNG with the values 0 and 255, or 0 and 1.
 
     Raises:
-        InputError: It is damaged, of another size, coloured, or holds other values.
+        MaskFault: It is damaged, of another size, coloured, or holds other values.
     """
+    mask: BoolArray = decode_values(data, name, size) != 0
+    return mask
+
+
+def decode_values(data: bytes, name: str, size: tuple[int, int] | None) -> NDArray[np.uint8]:
+    """Return the (H, W) values of a mask as they are stored, 0 and 255 or 0 and 1; see :func:`decode_mask`."""
     image = _open(data, name, size)
-    if image.mode not in ("L", "P", "1"):
-        raise InputError(
-            f"{name} is a PNG of mode {image.mode}; one 8-bit channel with 0 and 255 is expected."
-        )
+    _refuse_mode(image.mode, name, labels=False)
     values = _decode(image, name)
     found = _values(image)
     if {*found} - {0, 255} and {*found} - {0, 1}:
         told = ", ".join(map(str, found[:6])) + (", …" if len(found) > 6 else "")
-        raise InputError(
-            f"{name} holds the values {told}; a mask of one expression holds 0 and 255 (or 0 and 1) only."
+        raise MaskFault(
+            f"{name} holds the values {told}; a mask of one expression holds 0 and 255 (or 0 and 1) only.",
+            "values",
         )
-    mask: BoolArray = values != 0
-    return mask
+    return values
+
+
+def check_header(head: bytes, name: str, size: tuple[int, int], *, labels: bool) -> None:
+    """Check size and kind of a PNG by its first ``HEADER`` bytes; nothing is decoded.
+
+    Raises:
+        MaskFault: It is no PNG, of another size, or of a kind that no mask (``labels``: no label map) has.
+    """
+    if len(head) < HEADER or head[:8] != b"\x89PNG\r\n\x1a\n" or head[12:16] != b"IHDR":
+        raise _no_png(name, len(head))
+    width, height, depth, colour = struct.unpack_from(">IIBB", head, 16)
+    _refuse_size((height, width), size, name)
+    mode = _MODES.get(colour)
+    if mode is None:
+        raise _no_png(name, len(head))
+    if mode == "L" and depth in (1, 16):
+        mode = "1" if depth == 1 else "I;16"
+    _refuse_mode(mode, name, labels=labels)
 
 
 def encode_mask(mask: BoolArray) -> bytes:
@@ -101,14 +138,10 @@ def _open(data: bytes, name: str, size: tuple[int, int] | None) -> Image.Image:
             image.verify()
             image = Image.open(io.BytesIO(data), formats=("PNG",))
     except DECODE_ERRORS:
-        state = "is empty" if not data else "is not a PNG, truncated or damaged"
-        raise InputError(f"{name} {state} ({len(data)} bytes); a PNG is expected: copy it again.") from None
+        raise _no_png(name, len(data)) from None
     # The header is compared before anything is decoded, so a huge image costs nothing.
-    if size is not None and _size(image) != size:
-        raise InputError(
-            f"{name} is {_shown(_size(image))} pixels, but its video's frames are {_shown(size)} "
-            "(width x height); masks must have the frames' size."
-        )
+    if size is not None:
+        _refuse_size((image.height, image.width), size, name)
     return image
 
 
@@ -116,7 +149,7 @@ def _decode(image: Image.Image, name: str) -> NDArray[np.uint8]:
     try:
         return np.asarray(image, dtype=np.uint8)
     except DECODE_ERRORS as error:
-        raise InputError(f"{name} is truncated or damaged ({error}); copy it again.") from None
+        raise MaskFault(f"{name} is truncated or damaged ({error}); copy it again.") from None
 
 
 def _values(image: Image.Image) -> list[int]:
@@ -126,26 +159,44 @@ def _values(image: Image.Image) -> list[int]:
 def _refuse_grey(found: list[int], name: str) -> None:
     """Refuse grey values that are no object ids: colours turned into luminance, or a 0/255 mask."""
     if VOID in found and not any(0 < v <= MOST_IDS for v in found):
-        raise InputError(
+        raise MaskFault(
             f"{name} is a grey PNG with 255 and no object id; it looks like a 0/255 mask, but object ids "
-            "(1, 2, …) are expected: save a palette PNG."
+            "(1, 2, …) are expected: save a palette PNG.",
+            "mask_as_labels",
         )
     strange = [v for v in found if MOST_IDS < v < VOID]
     if strange:
-        raise InputError(
+        raise MaskFault(
             f"{name} is a grey PNG with the value {strange[0]}, which is no object id; it looks like a "
-            "palette PNG that was converted to grey: keep the palette (Pillow: do not call convert('L'))."
+            "palette PNG that was converted to grey: keep the palette (Pillow: do not call convert('L')).",
+            "grey_palette",
         )
+
+
+def _refuse_size(found: tuple[int, int], size: tuple[int, int], name: str) -> None:
+    if found != size:
+        raise MaskFault(
+            f"{name} is {_shown(found)} pixels, but its video's frames are {_shown(size)} "
+            "(width x height); masks must have the frames' size.",
+            "size",
+        )
+
+
+def _refuse_mode(mode: str, name: str, *, labels: bool) -> None:
+    if mode not in (_LABEL_MODES if labels else _MASK_MODES):
+        wanted = _wanted(mode) if labels else "one 8-bit channel with 0 and 255 is expected."
+        raise MaskFault(f"{name} is a PNG of mode {mode}; {wanted}", "colour")
+
+
+def _no_png(name: str, length: int) -> MaskFault:
+    state = "is not a PNG, truncated or damaged" if length else "is empty"
+    return MaskFault(f"{name} {state} ({length} bytes); a PNG is expected: copy it again.")
 
 
 def _wanted(mode: str) -> str:
     if mode in _COLOUR:
         return "colours are no object ids: save a palette PNG (mode P) whose indices are the ids."
     return "a palette PNG (mode P) whose indices are the object ids is expected."
-
-
-def _size(image: Image.Image) -> tuple[int, int]:
-    return (image.height, image.width)
 
 
 def _shown(size: tuple[int, int]) -> str:

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from refseg.bench.errors import InputError
 from refseg.bench.layouts.detect import Place, annotator_of
 from refseg.bench.layouts.files import Files
-from refseg.bench.layouts.png import MOST_IDS, decode_labels, decode_mask
+from refseg.bench.layouts.png import (
+    HEADER,
+    MOST_IDS,
+    MaskFault,
+    check_header,
+    decode_labels,
+    decode_mask,
+    decode_values,
+)
 from refseg.bench.merge import merge_groups, object_number
 from refseg.bench.types import BoolArray, Expression, OnMissing, Video
 
@@ -41,7 +49,19 @@ class YtvosPredictions:
 
     def parts(self, video: Video) -> list[Part]:
         """Return the files that are looked for, by expression."""
-        return [Part(e.id, self._names(video, e)) for e in video.expressions]
+        return [Part(f"{video.id}/{e.id}", self._names(video, e)) for e in video.expressions]
+
+    def check(self, name: str, size: tuple[int, int]) -> None:
+        """Check a file's size and kind by its header.
+
+        Raises:
+            MaskFault: They are wrong.
+        """
+        check_header(self.files.read(name, HEADER), self.files.shown(name), size, labels=False)
+
+    def highest(self, name: str, size: tuple[int, int]) -> int:
+        """Return the highest value that a file stores: 0 where it is empty, else 1 or 255; see :meth:`decode`."""
+        return int(decode_values(self.files.read(name), self.files.shown(name), size).max(initial=0))
 
     def decode(self, name: str, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Return a file's mask as 0 and 1.
@@ -99,9 +119,7 @@ class DavisPredictions:
 
     def __init__(self, files: Files, place: Place, on_missing: OnMissing = "error") -> None:
         self.files, self.place, self._on_missing = files, place, on_missing
-        # A folder anno_k that is given alone has annotator k's; any other counts as the first.
-        only = annotator_of(files.path.stem) or 0
-        self.annotators: tuple[int, ...] | None = (only,) if place.single else None
+        self.annotators: tuple[int, ...] | None = (annotator_of(files, place),) if place.single else None
         self._last: tuple[str, int, NDArray[np.uint8]] | None = None
 
     def parts(self, video: Video) -> list[Part]:
@@ -109,7 +127,19 @@ class DavisPredictions:
         wanted = {e.annotator or 0 for e in video.expressions}
         if self.annotators is not None:
             wanted &= {*self.annotators}
-        return [Part(f"anno_{a}", self._names(video, a)) for a in sorted(wanted)]
+        return [Part(f"anno_{a}/{video.id}", self._names(video, a)) for a in sorted(wanted)]
+
+    def check(self, name: str, size: tuple[int, int]) -> None:
+        """Check a file's size and kind by its header.
+
+        Raises:
+            MaskFault: They are wrong.
+        """
+        check_header(self.files.read(name, HEADER), self.files.shown(name), size, labels=True)
+
+    def highest(self, name: str, size: tuple[int, int]) -> int:
+        """Return the highest object id in a file; see :meth:`decode`."""
+        return int(self.decode(name, size).max(initial=0))
 
     def decode(self, name: str, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Return a file's object ids.
@@ -121,9 +151,10 @@ class DavisPredictions:
         labels = decode_labels(self.files.read(name), shown, size)
         highest = int(labels.max(initial=0))
         if highest > MOST_IDS:
-            raise InputError(
+            raise MaskFault(
                 f"{shown} holds the object id {highest}; the official evaluator admits 1 to {MOST_IDS}, and "
-                "void (255) stands in the truth only."
+                "void (255) stands in the truth only.",
+                "object_id",
             )
         return labels
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from refseg.bench import scorer
 from refseg.bench.errors import InputError
-from refseg.bench.exporter import export_run, write_annotations
-from refseg.bench.runner import RunRequest, execute, plan, run
-from refseg.bench.scorer import ScoreRequest, score
-from refseg.bench.store import RunFolder, encode
+from refseg.bench.exporter import export_run
+from refseg.bench.layouts import EXPORTS
+from refseg.bench.progress import Silent
+from refseg.bench.runner import RunRequest, run
+from refseg.bench.scorer import ScoreRequest, look_at, score
+from refseg.bench.store import RunFolder
 
 MINI = Path(__file__).parents[1] / "data/ref-davis-mini"
 WHOLE = Path(__file__).parents[3] / "shared/real/ref-davis-mini"
@@ -25,6 +29,14 @@ GOLDEN = Path(__file__).parents[1] / "data/golden/davis17_unsup_per_object.csv"
 def davis(tmp_path):
     """A run of the oracle on real videos; returns its result."""
     return run(RunRequest("oracle", "refdavis17", root=str(MINI), out=str(tmp_path / "run"), page=False))
+
+
+class Notes(Silent):
+    def __init__(self):
+        self.said = []
+
+    def note(self, text):
+        self.said.append(text)
 
 
 def on_davis(predictions, **kwargs):
@@ -48,7 +60,7 @@ def test_truth_scores_100_under_both_protocols(davis):
 def test_every_form_of_the_same_predictions_scores_the_same(request_, davis, tmp_path):
     run_folder = tmp_path / "run"
     forms = [run_folder, zipped(run_folder, "zipped-run")]
-    for layout in ("ytvos", "davis"):
+    for layout in EXPORTS:
         for suffix in ("", ".zip"):
             forms.append(export_run(str(run_folder), layout, str(tmp_path / f"{layout}{suffix}"))[0])
     for form in forms:
@@ -72,6 +84,8 @@ def test_other_programs_masks_are_scored_as_an_independent_count_of_pixels_says(
     assert 50 < result["metrics"]["J"] < 100
     assert result["metrics"]["J"] == pytest.approx(100 * np.mean(expected), abs=1e-9)
     assert {i["annotator"] for i in result["items"]} == {0}
+    assert (result["layout"], result["annotator"]) == ("davis", 0)
+    assert [f["kind"] for f in result["findings"]] == ["one_annotator"]
 
 
 @pytest.mark.skipif(not WHOLE.exists(), reason="the whole real videos are not beside the repository")
@@ -119,9 +133,92 @@ def test_missing_frame_of_a_folder_is_told_before_anything_is_scored(davis, tmp_
     with pytest.raises(InputError, match=rf"libby/0/{lost.name}"):
         on_davis(masks)
     shutil.rmtree(masks / "Annotations/car-shadow")
-    with pytest.raises(InputError, match=r"1 videos are missing.*1 frames are missing"):
+    with pytest.raises(InputError, match=r"1 of 2 videos is missing.*1 of 20 frames is missing"):
         on_davis(masks)
     assert on_davis(masks, on_missing="empty")["metrics"]["J"] < 100
+
+
+def test_what_is_found_before_scoring_stands_in_the_result_and_is_told(davis, tmp_path):
+    masks, _ = export_run(str(tmp_path / "run"), "ytvos", str(tmp_path / "masks"))
+    (masks / "notes.txt").write_text("mine")
+    shutil.rmtree(masks / "Annotations/libby/0")
+    notes = Notes()
+    result = score(ScoreRequest(str(masks), "refdavis17", root=str(MINI), on_missing="empty"), progress=notes)
+    assert [(f["kind"], f["severity"], f["count"]) for f in result["findings"]] == [
+        ("missing_expression", "missing", 1),
+        ("extra", "note", 1),
+        ("lost_overlap", "note", 1),
+    ]
+    assert json.loads(json.dumps(result["findings"])) == result["findings"]
+    assert notes.said == [f["text"] for f in result["findings"]]
+    assert result["layout"] == "ytvos" and result["annotator"] is None and result["missing"] == 1
+
+
+def test_looking_lists_all_and_scores_nothing(davis, tmp_path):
+    masks, _ = export_run(str(tmp_path / "run"), "mevis", str(tmp_path / "masks"))
+    request = ScoreRequest(str(masks), "refdavis17", root=str(MINI))
+    assert look_at(request)["can_be_scored"] is True
+    (masks / "libby/0/00001.png").write_bytes(b"")
+    shutil.rmtree(masks / "car-shadow")
+    found = look_at(request)
+    assert [f["kind"] for f in found["findings"]] == ["missing_video", "damaged", "lost_overlap"]
+    assert found["layout"] == "ytvos" and found["can_be_scored"] is False
+    # What is missing may be empty; what is damaged may not.
+    assert look_at(replace(request, on_missing="empty"))["can_be_scored"] is False
+    (masks / "libby/0/00001.png").unlink()
+    assert look_at(replace(request, on_missing="empty"))["can_be_scored"] is True
+
+
+def test_looking_at_a_run_decodes_it(davis, tmp_path):
+    request = ScoreRequest(str(tmp_path / "run"), "refdavis17", root=str(MINI))
+    assert look_at(request)["findings"] == []
+    stored = RunFolder(tmp_path / "run").prediction_path("libby", "1")
+    stored.write_bytes(stored.read_bytes()[:-9])
+    found = look_at(request)
+    assert [f["kind"] for f in found["findings"]] == ["damaged"] and not found["can_be_scored"]
+
+
+def test_a_bad_file_that_the_sample_missed_is_told_with_the_command_that_lists_all(
+    davis, tmp_path, monkeypatch
+):
+    masks, _ = export_run(str(tmp_path / "run"), "ytvos", str(tmp_path / "masks"))
+    bad = masks / "Annotations/libby/0/00001.png"
+    with Image.open(bad) as image:
+        Image.fromarray(np.array(image) // 2).save(bad)
+    with pytest.raises(
+        InputError, match=r"^.* cannot be scored as it is: .*00001\.png.* holds the values 0, 127"
+    ):
+        on_davis(masks)
+    monkeypatch.setattr(scorer, "lint", lambda *args, **kwargs: [])
+    with pytest.raises(InputError, match=r"00001\.png.* holds the values 0, 127; .*--lint-only` lists every"):
+        on_davis(masks)
+
+
+def test_label_maps_of_an_annotator_that_does_not_exist_are_told(tmp_path):
+    shutil.copytree(MINI / "results/osvos", tmp_path / "anno_7")
+    with pytest.raises(InputError, match=r"of annotator 7, but the annotators of refdavis17 are 0, 1, 2, 3"):
+        on_davis(tmp_path / "anno_7")
+
+
+def test_a_zipped_run_is_read_where_it_is(davis, tmp_path, monkeypatch):
+    form = zipped(tmp_path / "run", "zipped-run")
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda *args, **kwargs: pytest.fail("something is unpacked"))
+    before = sorted(tmp_path.rglob("*"))
+    assert scores(on_davis(form)) == scores(davis)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"counts": {}}, {"method": None}, {"key_parts": []}, {"dataset": {"name": "x"}}, {"failures": [1]}],
+)
+def test_a_record_of_another_form_is_one_sentence(davis, tmp_path, damage):
+    record = tmp_path / "run/run.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | damage))
+    with pytest.raises(InputError, match=r"run\.json is not as `bench run` writes it"):
+        on_davis(tmp_path / "run")
+    with pytest.raises(InputError, match=r"run\.json is not as `bench run` writes it"):
+        export_run(str(tmp_path / "run"), "ytvos", str(tmp_path / "out"))
 
 
 def test_truncated_png_is_told_by_its_name(davis, tmp_path):
@@ -179,76 +276,6 @@ def test_limited_run_is_scored_as_partial(request_, tmp_path):
     made = run(replace(request_, limit=1))
     again = score(ScoreRequest(str(tmp_path / "run"), "clips"))
     assert again["partial"] and again["metrics"] == made["metrics"]
-
-
-@pytest.fixture
-def annotated(tmp_path):
-    """A run on real videos with its plan, and a call that writes its label PNGs."""
-    planned = plan(RunRequest("oracle", "refdavis17", root=str(MINI), out=str(tmp_path / "run"), page=False))
-    execute(planned)
-
-    def write(failed=()):
-        return write_annotations(planned.folder, planned.key, planned.dataset, failed)
-
-    return planned, write
-
-
-def test_label_pngs_are_the_truth_s_pixels_in_its_palette(annotated):
-    _, write = annotated
-    folder = write()
-    pngs = sorted(folder.rglob("*.png"))
-    assert len(pngs) == 4 * 5
-    for png in pngs:
-        _, video, frame = png.relative_to(folder).parts
-        with Image.open(png) as ours, Image.open(MINI / "valid/Annotations" / video / frame) as truth:
-            assert ours.mode == "P" and np.array_equal(np.array(ours), np.array(truth))
-            assert ours.getpalette()[:6] == [0, 0, 0, 128, 0, 0]
-
-
-def test_label_pngs_are_written_anew_only_where_predictions_changed(annotated):
-    planned, write = annotated
-    folder = write()
-    png = folder / "anno_0/libby/00000.png"
-    stamp = png.stat().st_mtime_ns
-    write()
-    assert png.stat().st_mtime_ns == stamp
-    one = planned.folder.read("libby", "0")
-    empty = tuple(encode(np.zeros((3, *one.size), bool)))
-    planned.folder.write(replace(one, masks=empty, merged=empty))
-    write()
-    assert not np.array(Image.open(png)).any()
-    assert np.array(Image.open(folder / "anno_1/libby/00000.png")).any()
-
-
-def test_label_pngs_appear_whole_or_not_at_all(annotated, monkeypatch):
-    planned, write = annotated
-    run_folder = planned.folder.path
-
-    def full(*args):
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
-        with pytest.raises(InputError, match="No space is left"):
-            write()
-    assert not (run_folder / "annotations").exists() and not [
-        p for p in run_folder.iterdir() if "annot" in p.name
-    ]
-    # What a killed run left is no obstacle.
-    (run_folder / ".annotations" / ".tmp-1").mkdir(parents=True)
-    assert write().is_dir() and not (run_folder / ".annotations").exists()
-
-
-def test_label_pngs_leave_failed_videos_out(annotated):
-    _, write = annotated
-    assert {p.name for p in (write(failed={"libby"}) / "anno_2").iterdir()} == {"car-shadow"}
-
-
-def test_datasets_without_annotators_have_no_label_pngs(request_, tmp_path):
-    planned = plan(request_)
-    execute(planned)
-    assert write_annotations(planned.folder, planned.key, planned.dataset, ()) is None
-    assert not (tmp_path / "run" / "annotations").exists()
 
 
 def test_export_is_of_a_whole_run_or_says_what_it_lacks(request_, probe, tmp_path):

@@ -194,7 +194,7 @@ def test_mask_of_another_size_in_others_predictions(bench, davis, tmp_path):
     assert done.code == 2 and "libby/00001.png" in done.err and "Traceback" not in done.err
     (masks / "libby/00001.png").unlink()
     done = bench("score", masks, "--dataset", "refdavis17", "--root", davis)
-    assert done.code == 2 and "1 frames are missing (libby/00001.png)" in done.sentence
+    assert done.code == 2 and "1 of 5 frames is missing (libby/00001.png)" in done.sentence
 
 
 @pytest.mark.parametrize("write", [1, 2, 5, 10, 11])

@@ -135,7 +135,26 @@ def test_check_tells_what_is_wrong(bench, davis):
     assert bench("data", "check", "refshapes", "--split", "no_target").code == 0
 
 
-@pytest.mark.parametrize("layout", ["ytvos", "davis"])
+def test_lint_only_says_all_that_is_wrong_and_scores_nothing(bench, davis, tmp_path):
+    masks = shutil.copytree(davis / "results/osvos", tmp_path / "masks")
+    call = ("score", masks, "--dataset", "refdavis17", "--root", davis, "--lint-only")
+    done = bench(*call)
+    assert done.code == 0 and "They can be scored." in done.out and "one_annotator" in done.out
+    (masks / "libby/00001.png").write_bytes(b"")
+    (masks / "car-shadow/00001.png").rename(masks / "car-shadow/1.png")
+    done = bench(*call, "--json", "-")
+    assert done.code == 2 and done.json["can_be_scored"] is False and "Traceback" not in done.err
+    assert [f["kind"] for f in done.json["findings"]] == [
+        "missing_frame",
+        "damaged",
+        "misnamed",
+        "one_annotator",
+        "lost_overlap",
+    ]
+    assert "They cannot be scored as they are." in done.err
+
+
+@pytest.mark.parametrize("layout", ["ytvos", "davis", "mevis"])
 def test_export_writes_a_zip_that_scores_100(bench, made, davis, tmp_path, layout):
     done = bench("export", made / "davis-oracle", "--layout", layout, "--out", tmp_path / "out.zip")
     assert done.code == 0 and done.out.strip() == str(tmp_path / "out.zip")

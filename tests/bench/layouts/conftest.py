@@ -1,5 +1,8 @@
 """A data set of two small videos in memory, and perfect predictions for it."""
 
+import warnings
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -79,3 +82,17 @@ def perfect(dataset):
 def incomplete(dataset):
     """Predictions that lack one expression of the second annotator."""
     return Perfect(dataset, without=("zoo/5",))
+
+
+@pytest.fixture
+def zipped(tmp_path):
+    """Make ``x.zip`` of (name, content) pairs, stored."""
+
+    def make(entries):
+        with zipfile.ZipFile(tmp_path / "x.zip", "w") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            for name, data in entries:
+                file.writestr(name, data)
+        return tmp_path / "x.zip"
+
+    return make
