@@ -27,11 +27,13 @@ class Detection:
         box: (4,) float32 x0, y0, x1, y1 in pixels.
         score: The detector's confidence, 0..1.
         passed: False where it is only the best of boxes that all lie under the detector's threshold.
+        phrase: The words that it was found by, where the detector tells them.
     """
 
     box: NDArray[np.float32]
     score: float
     passed: bool = True
+    phrase: str = ""
 
 
 class Detector(Protocol):
