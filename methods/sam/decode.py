@@ -31,7 +31,27 @@ class DecoderOutput:
     tokens: Tensor
 
 
-def attend(attention: Attention, q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None = None) -> Tensor:
+@dataclass(frozen=True)
+class Guidance:
+    """What PerSAM adds to the decoder (target-guided attention, target-semantic prompting).
+
+    Attributes:
+        attention: (h·w,) in 0..1, added to the token-to-image attention of the blocks after its softmax.
+        target: (C,) feature of the object, added to the tokens.
+    """
+
+    attention: Tensor
+    target: Tensor
+
+
+def attend(
+    attention: Attention,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    key_mask: Tensor | None = None,
+    guidance: Tensor | None = None,
+) -> Tensor:
     """Apply a ``segment_anything`` decoder attention, leaving masked keys out.
 
     Args:
@@ -40,6 +60,7 @@ def attend(attention: Attention, q: Tensor, k: Tensor, v: Tensor, key_mask: Tens
         k: (N, K, C).
         v: (N, K, C).
         key_mask: (N, K) bool, False where a key is padding; None: all are real.
+        guidance: (K,) added to the weights after their softmax; a second softmax follows. None: neither.
 
     Returns:
         (N, Q, C).
@@ -52,12 +73,21 @@ def attend(attention: Attention, q: Tensor, k: Tensor, v: Tensor, key_mask: Tens
 
     mask = None if key_mask is None else key_mask[:, None, None, :]
     q, k, v = split(attention.q_proj(q)), split(attention.k_proj(k)), split(attention.v_proj(v))
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    if guidance is None:
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    else:
+        weights = (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(-1)
+        out = (weights + guidance).softmax(-1) @ v
     return attention.out_proj(out.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
 def two_way(
-    transformer: TwoWayTransformer, image: Tensor, image_pe: Tensor, tokens: Tensor, token_mask: Tensor | None
+    transformer: TwoWayTransformer,
+    image: Tensor,
+    image_pe: Tensor,
+    tokens: Tensor,
+    token_mask: Tensor | None,
+    guidance: Guidance | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Run SAM's two-way transformer.
 
@@ -67,12 +97,19 @@ def two_way(
         image_pe: (1, h·w, C) its positional encoding.
         tokens: (N, T, C) output and prompt tokens.
         token_mask: (N, T) bool, False at padding; None: no padding.
+        guidance: PerSAM's, for its first pass.
 
     Returns:
         Tokens (N, T, C) and image (N, h·w, C) after all blocks.
     """
     queries, keys = tokens, image
+    added, weights = (None, None) if guidance is None else (guidance.target, guidance.attention)
+    if added is not None:
+        # PerSAM's release adds in place, so the tokens' positional part holds the target too.
+        tokens = tokens + added
     for block in transformer.layers:
+        if added is not None:
+            queries = queries + added
         if block.skip_first_layer_pe:
             queries = attend(block.self_attn, queries, queries, queries, token_mask)
         else:
@@ -80,13 +117,17 @@ def two_way(
             queries = queries + attend(block.self_attn, q, q, queries, token_mask)
         queries = block.norm1(queries)
         k = keys + image_pe
-        queries = queries + attend(block.cross_attn_token_to_image, queries + tokens, k, keys)
+        queries = queries + attend(
+            block.cross_attn_token_to_image, queries + tokens, k, keys, guidance=weights
+        )
         queries = block.norm2(queries)
         queries = block.norm3(queries + block.mlp(queries))
         keys = keys + attend(block.cross_attn_image_to_token, k, queries + tokens, queries, token_mask)
         keys = block.norm4(keys)
-    k = keys + image_pe
-    queries = queries + attend(transformer.final_attn_token_to_image, queries + tokens, k, keys)
+    k, q = keys + image_pe, queries + tokens
+    queries = queries + attend(
+        transformer.final_attn_token_to_image, q if added is None else q + added, k, keys
+    )
     return transformer.norm_final_attn(queries), keys
 
 
@@ -98,6 +139,7 @@ def decode(
     dense: Tensor,
     sparse_mask: Tensor | None = None,
     extra_tokens: Tensor | None = None,
+    guidance: Guidance | None = None,
 ) -> DecoderOutput:
     """Predict all four masks of every row.
 
@@ -111,6 +153,7 @@ def decode(
         dense: (N, C, h, w) or broadcastable: added to the image embedding.
         sparse_mask: (N, P) bool, False at padding; None: no padding.
         extra_tokens: (N, E, C) tokens between output and prompt tokens (RefSAM's track tokens), or None.
+        guidance: PerSAM's, for its first pass, or None.
     """
     n, channels, height, width = image_embeddings.shape
     own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
@@ -121,7 +164,8 @@ def decode(
         real = sparse_mask.new_ones(n, tokens.shape[1] - sparse.shape[1])
         mask = torch.cat([real, sparse_mask], dim=1)
     image = (image_embeddings + dense).flatten(2).transpose(1, 2)
-    out, image = two_way(decoder.transformer, image, image_pe.flatten(2).transpose(1, 2), tokens, mask)
+    position = image_pe.flatten(2).transpose(1, 2)
+    out, image = two_way(decoder.transformer, image, position, tokens, mask, guidance)
     count = decoder.num_mask_tokens
     mask_tokens = out[:, 1 : 1 + count]
     upscaled = decoder.output_upscaling(image.transpose(1, 2).reshape(n, channels, height, width))

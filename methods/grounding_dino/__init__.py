@@ -1,0 +1,1 @@
+"""Grounding DINO through transformers: the detector of the composed baselines."""

@@ -1,0 +1,77 @@
+"""SAM as a promptable stage: points, boxes and masks in, masks out; equal to segment_anything's SamPredictor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from refseg.bench.types import ImageArray
+from refseg.methods.sam.compat import Sam
+from refseg.methods.sam.transforms import Geometry, preprocess, upsample_logits
+from refseg.methods.stages import Answer, Prompts
+
+
+@dataclass(frozen=True)
+class SamFeatures:
+    """An image as SAM's encoder sees it: ``embedding`` (1, C, h, w) float32, and how the image lies in it."""
+
+    embedding: Tensor
+    geometry: Geometry
+
+
+class SamPromptable:
+    """A SAM whose images are encoded once and prompted often.
+
+    Args:
+        sam: The network, on its device.
+        dtype: Number type of the image encoder; prompts and masks are float32 always, since they cost little.
+    """
+
+    def __init__(self, sam: Sam, *, dtype: torch.dtype = torch.float32) -> None:
+        self.sam = sam.eval().requires_grad_(False)
+        self.sam.image_encoder.to(dtype)
+        self._dtype = dtype
+
+    @torch.no_grad()
+    def encode(self, image: ImageArray) -> SamFeatures:
+        """Return the features of an (H, W, 3) RGB image."""
+        pixels, geometry = preprocess(image, self.sam.image_encoder.img_size)
+        # The layout in memory decides which convolution runs, and so the last bit; the original's is this one.
+        embedding = self.sam.image_encoder(pixels.contiguous().to(self.sam.device, self._dtype))
+        return SamFeatures(embedding.float(), geometry)
+
+    @torch.no_grad()
+    def prompt(self, features: SamFeatures, prompts: Prompts, *, multimask: bool) -> Answer:
+        """Return the masks of B prompts, as ``SamPredictor.predict_torch`` does."""
+        sparse, dense = self.embed(features, prompts)
+        low, scores = self.sam.mask_decoder(
+            image_embeddings=features.embedding,
+            image_pe=self.sam.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=multimask,
+        )
+        return Answer(upsample_logits(low, features.geometry), scores, low)
+
+    def embed(self, features: SamFeatures, prompts: Prompts) -> tuple[Tensor, Tensor]:
+        """Return the sparse (B, P, C) and dense (B, C, h, w) embeddings of B prompts."""
+        points = None
+        if prompts.points is not None:
+            assert prompts.labels is not None, "points come with labels"
+            labels = torch.as_tensor(prompts.labels, dtype=torch.int, device=self.sam.device)
+            points = (self._scaled(prompts.points, features.geometry), labels)
+        boxes = None
+        if prompts.boxes is not None:
+            boxes = self._scaled(prompts.boxes.reshape(-1, 2, 2), features.geometry).reshape(-1, 4)
+        sparse, dense = self.sam.prompt_encoder(points=points, boxes=boxes, masks=prompts.masks)
+        return sparse, dense
+
+    def _scaled(self, xy: NDArray[np.generic], geometry: Geometry) -> Tensor:
+        """Bring (..., 2) x, y pixels of the image to the network's input, in double as the original does."""
+        (height, width), (h, w) = geometry.original, geometry.resized
+        scaled = xy.astype(np.float64) * (w / width, h / height)
+        return torch.as_tensor(scaled, dtype=torch.float32, device=self.sam.device)
