@@ -30,7 +30,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """
     batch, heads, _, _ = query.shape
     rows = max(1, MAX_SCORES // (batch * heads * key.shape[2]))
-    parts = [F.scaled_dot_product_attention(q, key, value) for q in query.split(rows, dim=2)]
+    parts = [F.scaled_dot_product_attention(q, key, value) for q in torch.split(query, rows, dim=2)]
     return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
 
 
@@ -86,7 +86,8 @@ class WindowRead(nn.Module):
         queries = self._tiles(query * query.shape[-1] ** -0.5, size)  # (B, heads, T, tile², D)
         keys, values = self._windows(key, size), self._windows(value, size)
         bias = F.pad(self._tiles(relative, size), (0, 1), value=float("-inf"))
-        scores = queries @ keys.transpose(-2, -1) + bias.gather(-1, self.offset.expand(*bias.shape[:3], -1, -1))
+        bias = bias.gather(-1, self.offset.expand(*bias.shape[:3], -1, -1))  # (B, heads, T, tile², window²)
+        scores = queries @ keys.transpose(-2, -1) + bias
         real = self._windows(scores.new_ones(1, 1, size[0] * size[1], 1), size).bool()
         weights = scores.masked_fill(~real.transpose(-2, -1), float("-inf")).softmax(-1)
         out = weights @ values
@@ -98,21 +99,22 @@ class WindowRead(nn.Module):
     def _tiles(self, x: Tensor, size: Size) -> Tensor:
         """Return (B, heads, T, tile², C) from (B, heads, h·w, C), padded with zeros at the end."""
         tile = self.tile
-        x = F.pad(x.unflatten(2, size), (0, 0, 0, -size[1] % tile, 0, -size[0] % tile))
-        x = x.unflatten(3, (-1, tile)).unflatten(2, (-1, tile)).transpose(3, 4)
+        x = F.pad(torch.unflatten(x, 2, size), (0, 0, 0, -size[1] % tile, 0, -size[0] % tile))
+        x = torch.unflatten(torch.unflatten(x, 3, (-1, tile)), 2, (-1, tile)).transpose(3, 4)
         return x.flatten(4, 5).flatten(2, 3)
 
     def _untile(self, x: Tensor, size: Size) -> Tensor:
         """Undo :meth:`_tiles`."""
         tile, (height, width) = self.tile, size
-        x = x.unflatten(3, (tile, tile)).unflatten(2, (-(-height // tile), -(-width // tile))).transpose(3, 4)
+        tiles = (-(-height // tile), -(-width // tile))
+        x = torch.unflatten(torch.unflatten(x, 3, (tile, tile)), 2, tiles).transpose(3, 4)
         return x.flatten(4, 5).flatten(2, 3)[:, :, :height, :width].flatten(2, 3)
 
     def _windows(self, x: Tensor, size: Size) -> Tensor:
         """Return (B, heads, T, window², C): what each tile of queries may see, zeros outside of the map."""
         tile, reach = self.tile, self.reach
         right, below = reach + -size[1] % tile, reach + -size[0] % tile
-        x = F.pad(x.unflatten(2, size), (0, 0, reach, right, reach, below))
+        x = F.pad(torch.unflatten(x, 2, size), (0, 0, reach, right, reach, below))
         window = tile + 2 * reach
         x = x.unfold(2, window, tile).unfold(3, window, tile)  # (B, heads, rows, columns, C, window, window)
         return x.flatten(2, 3).permute(0, 1, 2, 4, 5, 3).flatten(3, 4)

@@ -171,7 +171,8 @@ def build_deaot(config: DeAotConfig) -> DeAot:
         ),
         id_norm=nn.LayerNorm(dim) if gated else None,
     )
-    _initialise(model)
+    if model.device.type != "meta":
+        _initialise(model)
     return model.eval()
 
 

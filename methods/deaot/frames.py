@@ -37,9 +37,12 @@ def network_input(frame: ImageArray, size: Size, device: torch.device) -> Tensor
 
     Frames are resized by bicubic interpolation in uint8, as SAM-Track does.
     """
+    resized = frame
     if frame.shape[:2] != size:
-        frame = cv2.resize(frame, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
-    pixels = torch.from_numpy(np.ascontiguousarray(frame)).to(device)
+        resized = cv2.resize(frame, (size[1], size[0]), interpolation=cv2.INTER_CUBIC).astype(
+            np.uint8, copy=False
+        )
+    pixels = torch.from_numpy(np.ascontiguousarray(resized)).to(device)
     table = _normalised().to(device)
     return torch.stack([table[c][pixels[..., c].int()] for c in range(3)])[None]
 

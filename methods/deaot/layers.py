@@ -17,7 +17,7 @@ Norm = Callable[[int], nn.Module]
 
 def to_map(tokens: Tensor, size: Size) -> Tensor:
     """Return (B, C, h, w) from (B, h·w, C)."""
-    return tokens.transpose(1, 2).unflatten(2, size)
+    return torch.unflatten(tokens.transpose(1, 2), 2, size)
 
 
 def to_tokens(x: Tensor) -> Tensor:

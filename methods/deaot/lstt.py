@@ -21,7 +21,7 @@ from refseg.methods.deaot.propagation import Memory, PropagationLayer, Propagati
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """Return (B, heads, N, C / heads) from (B, N, C)."""
-    return x.unflatten(2, (heads, -1)).transpose(1, 2)
+    return torch.unflatten(x, 2, (heads, -1)).transpose(1, 2)
 
 
 def join_heads(x: Tensor) -> Tensor:
@@ -141,7 +141,8 @@ class LongShortTermTransformer(PropagationStack):
 
     def __init__(self, dim: int, *, layers: int, heads: int, reach: int, drop_path: float) -> None:
         super().__init__()
-        self.mask_token = nn.Parameter(torch.randn(1, 1, dim))  # in the official checkpoints, and unused there too
+        # Unused, here and officially, but in the official checkpoints.
+        self.mask_token = nn.Parameter(torch.randn(1, 1, dim))
         self.layers = nn.ModuleList(
             LongShortTermLayer(dim, heads=heads, reach=reach, drop_path=drop_path) for _ in range(layers)
         )

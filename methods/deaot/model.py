@@ -94,6 +94,6 @@ class DeAot(nn.Module):
         return self.id_norm(to_tokens(self.patch_wise_id_bank(masks.to(self.dtype))))  # type: ignore[no-any-return]
 
     def decode(self, features: FrameFeatures, propagated: Propagated) -> Tensor:
-        """Return float32 logits (B, 1 + ids, H/4, W/4) of background and all ids."""
+        """Return logits (B, 1 + ids, H/4, W/4) of background and all ids, in float32 at least."""
         logits: Tensor = self.decoder(to_map(propagated.tokens, features.size), features.maps)
-        return logits.float()
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -35,7 +35,8 @@ class WindowAttention(nn.Module):
             x: (B, W, n, C): W windows of n tokens.
             mask: (W, n, n) added to the scores, or None.
         """
-        q, k, v = self.qkv(x).unflatten(3, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5)  # (B, W, heads, n, c)
+        qkv = torch.unflatten(self.qkv(x), 3, (3, self.heads, -1))
+        q, k, v = qkv.permute(3, 0, 1, 4, 2, 5)  # (B, W, heads, n, c) each
         bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
         if mask is not None:
             bias = bias + mask[:, None].to(bias.dtype)
@@ -192,5 +193,3 @@ def shift_mask(size: Size, window: int, device: torch.device) -> Tensor:
     region = 3 * regions[0][:, None] + regions[1]
     parts = partition(region[None, :, :, None], window)[0, :, :, 0]
     return -100.0 * (parts[:, :, None] != parts[:, None])
-
-

@@ -86,9 +86,7 @@ class DeAotTracker:
         for engine, count in zip(self._engines, self._counts, strict=True):
             low = engine.propagate(features)[:, : 1 + count]
             logits.append(
-                F.interpolate(
-                    low, frame.shape[:2], mode="bilinear", align_corners=self._model.align_corners
-                )
+                F.interpolate(low, frame.shape[:2], mode="bilinear", align_corners=self._model.align_corners)
             )
         return aggregate(logits)[0]
 

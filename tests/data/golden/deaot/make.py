@@ -8,11 +8,11 @@ AOT_BENCHMARK is a checkout of yoxu515/aot-benchmark; ``frames`` in FRAMES.npz i
 import importlib
 import json
 import sys
-import zlib
 from pathlib import Path
 
 import numpy as np
 import torch
+from fill import fill_
 from networks.engines import build_engine
 from networks.engines.deaot_engine import DeAOTEngine
 from networks.layers import transformer
@@ -41,27 +41,6 @@ def boxes(count, height, width):
     for k in range(count):
         labels[8 + k : height - 12, k * step + 2 : (k + 1) * step - 1] = k + 1
     return labels
-
-
-def fill_(module):
-    """Fill a module by the rule of the other golden vectors: values depend on name and shape alone."""
-    state = module.state_dict()
-    for name, value in state.items():
-        if not value.is_floating_point():
-            continue
-        shape = tuple(value.shape)
-        z = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape).astype(np.float32)
-        if name.endswith("running_var"):
-            z = 1 + 0.1 * np.abs(z)
-        elif len(shape) >= 2:
-            z = z / np.sqrt(np.prod(shape[1:]))
-        elif not name.endswith("running_mean") and name.endswith(("weight", "gamma")):
-            z = 1 + 0.1 * z
-        else:
-            z = 0.05 * z
-        state[name] = torch.from_numpy(z.astype(np.float32))
-    module.load_state_dict(state)
-    return module
 
 
 def network(name):
@@ -123,7 +102,9 @@ def grow(engine, net, frame, labels, objects, gap, skip):
     while len(engine.aot_engines) * 10 < objects:
         engine.aot_engines.append(DeAOTEngine(net, None, gap, skip).eval())
     masks, counts = engine.separate_mask(as_mask(labels), objects)
-    for e, (part, mask, count) in enumerate(zip(engine.aot_engines, masks, np.atleast_1d(counts), strict=True)):
+    for e, (part, mask, count) in enumerate(
+        zip(engine.aot_engines, masks, np.atleast_1d(counts), strict=True)
+    ):
         if e < len(before) and before[e] == count:
             part.update_short_term_memory(mask)
         else:
