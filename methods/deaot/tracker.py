@@ -53,9 +53,10 @@ class DeAotTracker:
         Raises:
             InputError: The frame is not as large as the earlier ones, or labels and frame do not fit.
         """
+        frame_size = self._checked_size(frame)
         objects = max(self.objects, int(labels.max()))
-        size = self._network_size(frame)
-        network = self._split(labels, frame.shape[:2], size, max(1, -(-objects // self._model.ids)))
+        network = self._split(labels, frame_size, max(1, -(-objects // self._model.ids)))
+        self._frame_size = frame_size
         features: FrameFeatures | None = None
         before = self._counts
         self._counts = [min(objects - i * self._model.ids, self._model.ids) for i in range(len(network))]
@@ -65,7 +66,7 @@ class DeAotTracker:
                 engine.update(masks)
                 continue
             if features is None:
-                features = self._encode(frame, size)
+                features = self._encode(frame)
             engine.add_reference(features, masks, [self._counts[i]])
 
     @torch.inference_mode()
@@ -81,12 +82,13 @@ class DeAotTracker:
         """
         if not self._engines:
             raise RuntimeError("A frame was propagated before any reference; call add_reference first.")
-        features = self._encode(frame, self._network_size(frame))
+        frame_size = self._checked_size(frame)
+        features = self._encode(frame)
         logits = []
         for engine, count in zip(self._engines, self._counts, strict=True):
             low = engine.propagate(features)[:, : 1 + count]
             logits.append(
-                F.interpolate(low, frame.shape[:2], mode="bilinear", align_corners=self._model.align_corners)
+                F.interpolate(low, frame_size, mode="bilinear", align_corners=self._model.align_corners)
             )
         return aggregate(logits)[0]
 
@@ -105,38 +107,34 @@ class DeAotTracker:
                 f"The labels name object {labels.max()}, but the references have {self.objects}; new objects come "
                 f"with add_reference."
             )
-        size = self._sized(self._frame_size)
-        for engine, masks in zip(
-            self._engines, self._split(labels, self._frame_size, size, len(self._engines)), strict=True
-        ):
+        network = self._split(labels, self._frame_size, len(self._engines))
+        for engine, masks in zip(self._engines, network, strict=True):
             engine.update(masks)
 
-    def _encode(self, frame: ImageArray, size: Size) -> FrameFeatures:
+    def _encode(self, frame: ImageArray) -> FrameFeatures:
+        size = self._network_size((frame.shape[0], frame.shape[1]))
         return self._model.encode(network_input(frame, size, self._model.device))
 
-    def _sized(self, frame_size: Size) -> Size:
+    def _network_size(self, frame_size: Size) -> Size:
         return network_size(frame_size, stride=self._model.stride, align_corners=self._model.align_corners)
 
-    def _network_size(self, frame: ImageArray) -> Size:
+    def _checked_size(self, frame: ImageArray) -> Size:
         size = (frame.shape[0], frame.shape[1])
         if self._frame_size not in (None, size):
             raise InputError(
                 f"A frame has {size[0]}x{size[1]} pixels, but the video's first one has "
                 f"{self._frame_size[0]}x{self._frame_size[1]}; give frames of one size."
             )
-        self._frame_size = size
-        return self._sized(size)
+        return size
 
-    def _split(
-        self, labels: NDArray[np.uint8], frame_size: tuple[int, ...], size: Size, engines: int
-    ) -> list[Tensor]:
+    def _split(self, labels: NDArray[np.uint8], frame_size: Size, engines: int) -> list[Tensor]:
         """Return each engine's masks (1, 1 + ids, h, w)."""
         if labels.shape != frame_size:
             raise InputError(
                 f"The labels have the shape {labels.shape}, but the frame is {frame_size[0]}x{frame_size[1]}; give "
                 f"one label a pixel."
             )
-        whole = network_labels(labels, size, self._model.device)
+        whole = network_labels(labels, self._network_size(frame_size), self._model.device)
         ids = self._model.ids
         local = [(whole - i * ids) * ((whole > i * ids) & (whole <= (i + 1) * ids)) for i in range(engines)]
         return [one_hot(part, ids) for part in local]
