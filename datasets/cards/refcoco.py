@@ -34,7 +34,7 @@ _SOURCE = (
 )
 
 _TRAPS = (
-    "Every sentence is scored, not one a reference; a reference has about three.",
+    "Every sentence is scored, not one of each reference.",
     "A reference's own file_name ends in a number of its annotation; the image is the one that instances.json names.",
     "Pictures that are grey are read as RGB with three equal channels, as every repository does.",
     "REFER's mask is the sum of an object's polygons; LAVT keeps where it is 1 and so loses what two polygons share. "
@@ -132,7 +132,7 @@ REFCOCOG = _card(
     },
     "umd (val, test) and google (google_val) are different splits of the same sentences; papers mix them up. Tables "
     "of G-Ref with a test column mean umd.",
-    "The published total of 104,560 sentences counts Google's hidden test set; the files hold 95,010.",
+    "The paper counts 104,560 sentences; the public files, without Google's test set, hold 95,010.",
 )
 
 GREFCOCO = Card(

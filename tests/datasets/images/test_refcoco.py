@@ -388,3 +388,37 @@ def test_a_run_scores_every_sentence(refer, tmp_path, method, score):
     assert result["protocol"] == "ris/per_sentence" and len(result["items"]) == 4
     assert result["metrics"]["oIoU"] == result["metrics"]["mIoU"] == score
     assert result["partial"] and result["split"] == "val"
+
+
+def test_refsam_runs_on_images_that_are_handed_to_it_together(refer, tmp_path, monkeypatch):
+    from refseg.methods.refsam.method import RefSamMethod
+
+    batches = []
+    segment_images = RefSamMethod.segment_images
+    monkeypatch.setattr(
+        RefSamMethod,
+        "segment_images",
+        lambda self, videos: (batches.append([v.id for v in videos]), segment_images(self, videos))[1],
+    )
+    refer.write()
+    results = {}
+    for at_once in (2, 1):
+        results[at_once] = run(
+            RunRequest(
+                "refsam_tiny",
+                "refcoco",
+                root=str(refer.root),
+                out=str(tmp_path / str(at_once)),
+                page=False,
+                images_at_once=at_once,
+            )
+        )
+    assert batches == [["7", "10"]]
+    together, alone = results[2], results[1]
+    assert [i["expression"] for i in together["items"]] == ["0", "1", "2", "5"]
+    assert not together["failures"]
+    # A pixel may change sides where the probability is all but at the threshold.
+    for one, other in zip(together["items"], alone["items"], strict=True):
+        assert (
+            abs(one["union"] - other["union"]) <= 3 and abs(one["intersection"] - other["intersection"]) <= 3
+        )
