@@ -96,16 +96,18 @@ class FrameFolder:
     def faults(self, video: Video, *, quick: bool) -> Iterator[Fault]:
         """Yield what is wrong with the frames of a video."""
         files = self.files(video.id)
-        for i, (frame, name) in enumerate(
-            zip(video.frame_ids, self.names(video.id, video.frame_ids, files), strict=True)
-        ):
+        names = self.names(video.id, video.frame_ids, files)
+        for i, (frame, name) in enumerate(zip(video.frame_ids, names, strict=True)):
             if frame not in files:
                 yield missing(self.root, name)
             elif files[frame][1] == 0:
                 yield empty(self.root, name)
-            elif not quick:
+            else:
                 try:
-                    video.read(i)
+                    if not quick:
+                        video.read(i)
+                    elif i == 0:
+                        frame_size(self.root, name)
                 except DataError as error:
                     yield error.fault
 

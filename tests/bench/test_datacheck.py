@@ -119,6 +119,14 @@ class TestRunsSayWhatWasChecked:
         assert checked["quick"] is True and checked["faults"] == {"count": 4} and checked["when"]
         assert record["dataset"]["content"] == report["content"]
 
+    def test_a_quick_look_takes_no_full_check_back(self, davis, tmp_path):
+        check(davis, workers=1)
+        check(davis, quick=True)
+        assert self.run(davis, tmp_path)[1]["dataset"]["checked"]["quick"] is False
+        (davis / "valid/JPEGImages/libby/00001.jpg").unlink()
+        check(davis, quick=True)
+        assert self.run(davis, tmp_path)[1]["dataset"]["checked"]["faults"] == {"missing": 1, "count": 4}
+
     @pytest.mark.parametrize(
         "file",
         [

@@ -41,9 +41,9 @@ def test_check_takes_the_dataset_s_options(bench, tmp_path):
     (root / "meta_expressions/all").mkdir(parents=True)
     (root / "all/JPEGImages").mkdir(parents=True)
     (root / "meta_expressions/all/meta_expressions.json").write_text('{"videos": {"v": {"expressions": {}}}}')
-    for option in ("name=birds", "dataset.name=birds"):
+    for option in ("version=birds", "dataset.version=birds"):
         done = bench("data", "check", "folder", "--root", root, "--set", option, "--json", "-")
-        assert done.code == 2 and done.json["dataset"] == "birds" and done.json["faults"] == {"missing": 1}
+        assert done.code == 2 and done.json["version"] == "birds" and done.json["faults"] == {"missing": 1}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pickle
 
 import pytest
 
+from refseg.bench.runner import RunRequest, run
 from refseg.datasets.refytvos import pinned_ids
 
 WRITTEN = {
@@ -47,3 +48,19 @@ def test_a_whole_copy_has_no_fault_and_goes_to_another_process(name, opened, fau
     copy = pickle.loads(pickle.dumps(dataset))
     assert copy.videos()[0] == video and (copy.videos()[0].read(1) == video.read(1)).all()
     assert (copy.ground_truth(video.id, video.expressions[0].id).masks == truth.masks).all()
+
+
+def test_the_truth_scores_100_in_a_run_that_is_marked_as_a_part(name, opened, tree, tmp_path):
+    request = RunRequest(
+        "oracle",
+        name,
+        root=str(tree.root),
+        protocols=("refytvos/per_expression",),
+        page=False,
+        out=str(tmp_path / "run"),
+    )
+    result = run(request)
+    expressions = sum(len(v.expressions) for v in opened(name).videos())
+    assert result["metrics"] == {"J&F": 100, "J": 100, "F": 100} and len(result["items"]) == expressions
+    published = opened(name).info.expected_videos is not None
+    assert result["partial"] is published and not result["failures"]
