@@ -46,8 +46,8 @@ def run_grid(request: GridRequest, *, progress: Progress | None = None) -> dict[
 
     Returns:
         ``{"grid", "title", "dataset", "split", "protocol", "columns", "rows": [{"label", "method", "options",
-        "metrics", "deviations", "failures", "runs"}]}``; metrics are means over seeds, deviations the sample
-        standard deviation where there are two or more.
+        "metrics", "deviations", "intervals", "failures", "runs"}]}``; metrics are means over seeds, deviations the
+        sample standard deviation where there are two or more, intervals those over videos where there is one.
     """
     grid: Grid = registry.resolve("grids", request.grid)()
     runs = [[_request(request, grid, s, seed) for seed in _seeds(s, request.seeds)] for s in grid.settings]
@@ -99,6 +99,7 @@ def _row(setting: Setting, results: Sequence[Mapping[str, Any]], attributes: Seq
         "options": dict(setting.options),
         "metrics": {n: statistics.fmean(v) for n, v in values.items()},
         "deviations": {n: statistics.stdev(v) for n, v in values.items() if len(v) > 1},
+        "intervals": results[0].get("intervals", {}) if len(results) == 1 else {},
         "failures": [f for r in results for f in r["failures"]],
         "runs": [r["run"] for r in results],
     }

@@ -69,8 +69,8 @@ def compare(a: str, b: str) -> dict[str, Any]:
     common = [name for name in ours if name in theirs]
     if not common:
         raise InputError(
-            f"{a} is scored by {_names(ours)} and {b} by {_names(theirs)}; score one of them again with `bench score "
-            f"--protocol {next(iter(ours))}`."
+            f"{a} is scored by {', '.join(ours)} and {b} by {', '.join(theirs)}; score one of them again with "
+            f"`bench score --protocol {next(iter(ours))}`."
         )
     return {
         "a": first.facts(),
@@ -191,7 +191,3 @@ def _refuse_others(a: _Result, b: _Result) -> None:
     told = [f"{path} is of {d} {s}, version {v}" for path, (d, v, s) in ((a.path, ours), (b.path, theirs))]
     content = ", with other content" if ours == theirs else ""
     raise InputError(f"{' and '.join(told)}{content}; only results of the same sentences can be compared.")
-
-
-def _names(protocols: Mapping[str, Any]) -> str:
-    return ", ".join(protocols)

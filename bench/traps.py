@@ -157,9 +157,9 @@ def _over_frames(frames: Callable[[Measured], Any], answer: str = "right") -> Sc
 
 
 def _whole_frame(objects: Sequence[Measured]) -> tuple[Value, Value]:
-    hidden = [o for o in objects if not o.present.all()]
-    return _mean([o.full.f[~o.present].mean() for o in hidden]), _mean(
-        [o.full.j[~o.present].mean() for o in hidden]
+    hidden = [(o.full, ~o.present) for o in objects if not o.present.all()]
+    return _mean([full.f[at].mean() for full, at in hidden]), _mean(
+        [full.j[at].mean() for full, at in hidden]
     )
 
 
@@ -187,7 +187,7 @@ def _decay(objects: Sequence[Measured]) -> tuple[Value, Value]:
 
 def _precision(objects: Sequence[Measured]) -> tuple[Value, Value]:
     iou = _exact_iou(objects)[:, None]
-    return 100 * float((iou >= THRESHOLDS).mean()), 100 * float((iou > THRESHOLDS).mean())
+    return _mean(iou >= THRESHOLDS), _mean(iou > THRESHOLDS)
 
 
 def _epsilon(objects: Sequence[Measured]) -> tuple[Value, Value]:
@@ -195,13 +195,11 @@ def _epsilon(objects: Sequence[Measured]) -> tuple[Value, Value]:
     counts = (np.concatenate([getattr(o, n) for o in objects])[shown] for n in ("intersection", "union"))
     theirs = smoothed_iou(*counts)[:, None].astype(np.float64)
     exact = _exact_iou(objects)[shown, None]
-    return 100 * float((theirs > THRESHOLDS).mean()), 100 * float((exact > THRESHOLDS).mean())
+    return _mean(theirs > THRESHOLDS), _mean(exact > THRESHOLDS)
 
 
 def _both_empty(objects: Sequence[Measured]) -> tuple[Value, Value]:
-    return 100 * float(np.concatenate([o.right.j for o in objects]).mean()), 100 * float(
-        _exact_iou(objects).mean()
-    )
+    return _mean(np.concatenate([o.right.j for o in objects])), _mean(_exact_iou(objects))
 
 
 def _exact_iou(objects: Sequence[Measured]) -> Scores:
@@ -294,6 +292,6 @@ def _folder(name: str) -> Path:
     return path
 
 
-def _mean(values: Sequence[float]) -> Value:
+def _mean(values: Sequence[float] | NDArray[Any]) -> Value:
     """Return the mean in percent of values in 0..1."""
     return 100 * float(np.mean(values)) if len(values) else None

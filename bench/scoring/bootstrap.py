@@ -15,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from refseg.bench.errors import InputError
 from refseg.bench.scoring.ratios import Ratios, mean, means
 from refseg.bench.types import Estimator, ScoredItem, ScoringProtocol
 
@@ -139,8 +140,12 @@ def _repeated(protocol: ScoringProtocol, items: Sequence[ScoredItem]) -> Estimat
     def estimate(weights: Array) -> dict[str, Array]:
         rows = []
         for row in weights:
-            drawn = [items[i] for i in np.repeat(np.arange(len(items)), row.astype(np.intp))]
-            found = protocol.aggregate(drawn) if drawn else {}
+            drawn = [items[i] for i in np.repeat(np.arange(len(items)), row.astype(np.intp)).tolist()]
+            try:
+                found = protocol.aggregate(drawn) if drawn else {}
+            except (InputError, ArithmeticError):
+                # The whole has its metrics; a draw may lack what they are divided by.
+                found = {}
             rows.append([found.get(name, np.nan) for name in names])
         return dict(zip(names, np.array(rows, np.float64).T, strict=True))
 

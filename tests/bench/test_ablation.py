@@ -23,6 +23,7 @@ def test_table_has_a_row_a_setting_and_means_over_seeds(grid, tmp_path):
     table = run_grid(GridRequest("small", seeds=3, out=str(tmp_path / "g")))
     assert [(r["label"], len(r["runs"])) for r in table["rows"]] == [("plain", 1), ("noisy", 3)]
     assert table["columns"] == ["J&F", "J", "F", "J&F, odd: no", "J&F, odd: yes"]
+    assert [*table["rows"][0]["intervals"]] == ["J&F", "J", "F"] and table["rows"][1]["intervals"] == {}
     assert table["rows"][0]["deviations"] == {} and {*table["rows"][1]["deviations"]} == {*table["columns"]}
     halves = [table["rows"][0]["metrics"][f"J&F, odd: {v}"] for v in ("no", "yes")]
     assert statistics.fmean(halves) == pytest.approx(table["rows"][0]["metrics"]["J&F"])

@@ -147,6 +147,24 @@ def test_any_other_third_party_is_asked_draw_by_draw():
     assert estimator(weights)["J"] == pytest.approx([100 * expected])
 
 
+def test_draws_that_a_third_party_cannot_aggregate_lack_the_metric():
+    """A rate among videos 0 to 4 divides by zero where a draw holds none of them."""
+    items = [ScoredItem(f"v{i}", "0", {"hit": i % 2, "asked": i < 5}, 1) for i in range(20)]
+
+    class Rate:
+        name, metrics = "rate", ("rate",)
+
+        def aggregate(self, drawn):
+            asked = [i.scores["hit"] for i in drawn if i.scores["asked"]]
+            return {"rate": 100 * sum(asked) / len(asked)}
+
+    estimator, _ = estimator_of(Rate(), items)
+    weights = np.zeros((2, 20))
+    weights[0, 5], weights[1, :3] = 1, 1
+    assert estimator(weights)["rate"] == pytest.approx([np.nan, 100 / 3], nan_ok=True)
+    assert intervals(Rate(), items)["intervals"]["rate"] == [0, 100]
+
+
 def test_items_that_are_equal_by_chance_do_not_pass_for_a_mean():
     """The maximum is the mean of all items only while all are equal; draws tell."""
     items = [ScoredItem(f"v{i}", "0", {"J": 0.5 + 0.1 * (i == 7)}, 1) for i in range(8)]
