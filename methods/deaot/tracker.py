@@ -28,6 +28,7 @@ class DeAotTracker:
         self._engines: list[Engine] = []
         self._counts: list[int] = []
         self._frame_size: Size | None = None
+        self._propagated: ImageArray | None = None
 
     @property
     def objects(self) -> int:
@@ -59,10 +60,11 @@ class DeAotTracker:
         self._frame_size = frame_size
         features: FrameFeatures | None = None
         before = self._counts
+        propagated = self._propagated is not None and np.array_equal(frame, self._propagated)
         self._counts = [min(objects - i * self._model.ids, self._model.ids) for i in range(len(network))]
         self._engines += [Engine(self._model, self._settings) for _ in network[len(self._engines) :]]
         for i, (engine, masks) in enumerate(zip(self._engines, network, strict=True)):
-            if engine.awaits_update and before[i] == self._counts[i]:
+            if propagated and engine.awaits_update and before[i] == self._counts[i]:
                 engine.update(masks)
                 continue
             if features is None:
@@ -84,6 +86,7 @@ class DeAotTracker:
             raise RuntimeError("A frame was propagated before any reference; call add_reference first.")
         frame_size = self._checked_size(frame)
         features = self._encode(frame)
+        self._propagated = frame
         logits = []
         for engine, count in zip(self._engines, self._counts, strict=True):
             low = engine.propagate(features)[:, : 1 + count]

@@ -101,11 +101,12 @@ def test_a_further_reference_without_new_objects_is_an_update(tiny, video):
     trackers[0].update(labels[1])
     trackers[1].add_reference(frames[1], labels[1])
     assert torch.equal(*(tracker.propagate(frames[2]) for tracker in trackers))
-    # Nothing has been propagated since: now it is a reference.
+    # A frame that has not been propagated is a reference, whether or not the last one was remembered.
     tokens = trackers[0].memory_tokens
     trackers[0].update(labels[2])
-    trackers[0].add_reference(frames[3], labels[3])
-    assert trackers[0].memory_tokens == 2 * tokens
+    for tracker in trackers:
+        tracker.add_reference(frames[3], labels[3])
+        assert tracker.memory_tokens == 2 * tokens
 
 
 def test_what_does_not_fit_is_said(tiny, video):
