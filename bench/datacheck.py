@@ -15,7 +15,7 @@ import pickle
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +89,7 @@ def check_dataset(
         InputError: The copy cannot be opened at all.
     """
     findings = Findings(keep)
-    dataset = registry.build_dataset(
-        DatasetRequest(
-            request.name, request.split, request.root, request.options, lambda f: findings.add([f])
-        )
-    )
+    dataset = registry.build_dataset(replace(request, on_fault=lambda fault: findings.add([fault])))
     count = len(dataset.videos())
     contents: dict[str, str] = {}
     videos: list[Video] = []
@@ -322,6 +318,7 @@ def _receipt(root: str | None, info: DatasetInfo) -> Path:
 def _remember(
     request: DatasetRequest, info: DatasetInfo, report: dict[str, Any], contents: dict[str, str]
 ) -> None:
+    path = _receipt(request.root, info)
     receipt = {
         "when": now(),
         "quick": report["quick"],
@@ -329,6 +326,12 @@ def _remember(
         "fingerprint": info.fingerprint,
         "videos": contents,
     }
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        earlier = json.loads(path.read_bytes())
+        same = all(earlier.get(name) == receipt[name] for name in ("fingerprint", "videos"))
+        if report["quick"] and earlier.get("quick") is False and same:
+            # A quick look takes nothing back that a full check of the same files has said.
+            return
     # A cache that cannot be written costs the record its line, not the check its report.
     with contextlib.suppress(InputError):
-        write_json(_receipt(request.root, info), receipt)
+        write_json(path, receipt)

@@ -15,6 +15,11 @@ T = TypeVar("T")
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 
+@dataclasses.dataclass(frozen=True)
+class NoOptions:
+    """The schema of what has no options."""
+
+
 def split_assignments(pairs: Sequence[str]) -> dict[str, str]:
     """Turn ``["a=1", "b=x"]`` into a mapping.
 

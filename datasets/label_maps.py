@@ -16,7 +16,7 @@ from refseg.bench.layouts.png import VOID
 from refseg.bench.types import GroundTruth, Video
 from refseg.datasets.images import frame_size, read_label_map
 from refseg.datasets.metadata import Entry, Report, Sentence
-from refseg.datasets.videos import VideoDataset, file_sizes, missing
+from refseg.datasets.videos import VideoDataset, empty, file_sizes, missing
 
 
 class LabelMapDataset(VideoDataset):
@@ -90,23 +90,31 @@ class LabelMapDataset(VideoDataset):
         sizes = file_sizes(self._root / self._labels / video.id)
         found: set[int] = set()
         whole = True
-        for frame_id in video.frame_ids:
+        for i, frame_id in enumerate(video.frame_ids):
             name = self._label_name(video.id, frame_id)
             if f"{frame_id}.png" not in sizes:
-                yield missing(self._root, name)
+                fault: Fault | None = missing(self._root, name)
+            elif sizes[f"{frame_id}.png"] == 0:
+                fault = empty(self._root, name)
+            else:
+                # One header a video tells a folder of another size.
+                fault = self._label_fault(video, name, found, quick) if i == 0 or not quick else None
+            if fault is not None:
                 whole = False
-                continue
-            try:
-                if not quick:
-                    labels = read_label_map(self._root, name, video.size)
-                    found.update(np.flatnonzero(np.bincount(labels.ravel(), minlength=256)).tolist())
-                elif frame_size(self._root, name) != video.size:
-                    read_label_map(self._root, name, video.size)
-            except DataError as error:
-                yield error.fault
-                whole = False
+                yield fault
         if whole and not quick:
             yield from self._object_faults(video, found)
+
+    def _label_fault(self, video: Video, name: str, found: set[int], quick: bool) -> Fault | None:
+        """Return what is wrong with a label map, and add its values to those found."""
+        try:
+            if quick and frame_size(self._root, name) == video.size:
+                return None
+            labels = read_label_map(self._root, name, video.size)
+        except DataError as error:
+            return error.fault
+        found.update(np.flatnonzero(np.bincount(labels.ravel(), minlength=256)).tolist())
+        return None
 
     def _object_faults(self, video: Video, found: set[int]) -> Iterator[Fault]:
         """Yield objects that sentences refer to and no label map holds."""

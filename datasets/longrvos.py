@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from refseg.bench.options import parse_options
+from refseg.bench.options import NoOptions, parse_options
 from refseg.bench.types import DatasetRequest
 from refseg.datasets.cards.longrvos import CARD
 from refseg.datasets.mask_folders import MaskFolderDataset
@@ -16,11 +14,6 @@ KINDS = {k: k for k in ("static", "dynamic", "hybrid")}
 """Kinds of sentences, field ``type``."""
 
 
-@dataclass(frozen=True)
-class _NoOptions:
-    """Long-RVOS has no options."""
-
-
 def build(request: DatasetRequest) -> MaskFolderDataset:
     """Open a split of Long-RVOS; only its metadata is read.
 
@@ -28,7 +21,7 @@ def build(request: DatasetRequest) -> MaskFolderDataset:
         InputError: The split or an option is unknown, the root is not set or holds something else, or the
             metadata is broken.
     """
-    parse_options(_NoOptions, request.options, owner="dataset longrvos")
+    parse_options(NoOptions, request.options, owner="dataset longrvos")
     split = CARD.split(request.split)
     metadata, frames, labels = (
         f"{split}/{n}" for n in ("meta_expressions.json", "JPEGImages", "Annotations")

@@ -12,7 +12,7 @@ from refseg.bench.layouts.names import safe_id
 from refseg.bench.types import BoolArray, GroundTruth, Video
 from refseg.datasets.images import read_mask
 from refseg.datasets.metadata import Sentence
-from refseg.datasets.videos import VideoDataset, file_sizes, missing
+from refseg.datasets.videos import VideoDataset, empty, file_sizes, missing
 
 
 class MaskFolderDataset(VideoDataset):
@@ -81,24 +81,22 @@ class MaskFolderDataset(VideoDataset):
             if not sizes:
                 yield missing(self._root, folder)
                 continue
-            seen, whole = False, True
+            seen = bad = False
             for frame_id in video.frame_ids:
-                name = f"{folder}/{frame_id}.png"
+                name, fault = f"{folder}/{frame_id}.png", None
                 if f"{frame_id}.png" not in sizes:
-                    if not self._sparse:
-                        yield missing(self._root, name)
+                    fault = None if self._sparse else missing(self._root, name)
                 elif sizes[f"{frame_id}.png"] == 0:
-                    yield Fault("damaged", name, f"{name} in {self._root} is empty (0 bytes); copy it again.")
+                    fault = empty(self._root, name)
                 elif not quick:
                     try:
                         seen |= bool(self._mask(folder, frame_id, video).any())
-                        continue
                     except DataError as error:
-                        yield error.fault
-                else:
-                    continue
-                whole = self._sparse and whole
-            if whole and not quick and not seen:
+                        fault = error.fault
+                if fault is not None:
+                    bad = True
+                    yield fault
+            if not (quick or bad or seen):
                 yield self._nowhere(folder, video.id, sentence)
 
     def _nowhere(self, folder: str, video_id: str, sentence: Sentence) -> Fault:

@@ -8,10 +8,10 @@ palette PNG: a pixel's index is its object's id, 255 is void.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from refseg.bench.errors import Fault
-from refseg.bench.options import parse_options
+from refseg.bench.options import NoOptions, parse_options
 from refseg.bench.types import DatasetRequest, Expression
 from refseg.datasets.cards.refdavis import CARD
 from refseg.datasets.label_maps import LabelMapDataset, numbered
@@ -21,11 +21,6 @@ from refseg.datasets.videos import FrameFolder, digest, require
 
 CARDS = {CARD.name: CARD}
 ANNOTATORS = 4
-
-
-@dataclass(frozen=True)
-class _NoOptions:
-    """Ref-DAVIS17 has no options."""
 
 
 class RefDavis(LabelMapDataset):
@@ -43,7 +38,7 @@ def build(request: DatasetRequest) -> RefDavis:
         InputError: The split or an option is unknown, the root is not set or holds something else, or the
             metadata is broken.
     """
-    parse_options(_NoOptions, request.options, owner="dataset refdavis17")
+    parse_options(NoOptions, request.options, owner="dataset refdavis17")
     split = CARD.split(request.split)
     root = CARD.root(request, split)
     if not (root / "meta_expressions").exists():

@@ -7,12 +7,11 @@ The published validation file lists 507 videos, those of the later test split am
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from refseg.bench.errors import DataError, Fault
-from refseg.bench.options import parse_options
+from refseg.bench.options import NoOptions, parse_options
 from refseg.bench.types import DatasetRequest
 from refseg.datasets.cards.refytvos import CARD
 from refseg.datasets.label_maps import LabelMapDataset, numbered
@@ -23,11 +22,6 @@ from refseg.datasets.videos import FrameFolder, VideoDataset, digest, require
 CARDS = {CARD.name: CARD}
 
 
-@dataclass(frozen=True)
-class _NoOptions:
-    """Refer-YouTube-VOS has no options."""
-
-
 def build(request: DatasetRequest) -> VideoDataset:
     """Open a split of Refer-YouTube-VOS; only its metadata is read.
 
@@ -35,7 +29,7 @@ def build(request: DatasetRequest) -> VideoDataset:
         InputError: The split or an option is unknown, the root is not set or holds something else, or the
             metadata is broken.
     """
-    parse_options(_NoOptions, request.options, owner="dataset refytvos")
+    parse_options(NoOptions, request.options, owner="dataset refytvos")
     split = CARD.split(request.split)
     name = metadata_name(split)
     # Where only the validation frames were copied, the test videos are among them.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from refseg.bench.options import parse_options
+from refseg.bench.options import NoOptions, parse_options
 from refseg.bench.types import DatasetRequest
 from refseg.datasets.cards.revos import CARD
 from refseg.datasets.mask_dict import MaskDictDataset, MaskFile
@@ -18,11 +16,6 @@ KINDS = {0: "referring", 1: "reasoning", 2: "hallucination"}
 _FRAMES, _MASKS, _FOREGROUND = "JPEGImages", "mask_dict.json", "mask_dict_foreground.json"
 
 
-@dataclass(frozen=True)
-class _NoOptions:
-    """ReVOS has no options."""
-
-
 def build(request: DatasetRequest) -> MaskDictDataset:
     """Open a split of ReVOS; only its metadata is read.
 
@@ -30,7 +23,7 @@ def build(request: DatasetRequest) -> MaskDictDataset:
         InputError: The split or an option is unknown, the root is not set or holds something else, or the
             metadata is broken.
     """
-    parse_options(_NoOptions, request.options, owner="dataset revos")
+    parse_options(NoOptions, request.options, owner="dataset revos")
     split = CARD.split(request.split)
     metadata = f"meta_expressions_{split}_.json"
     root = require(CARD, request, split, metadata, _FRAMES, _MASKS, _FOREGROUND)

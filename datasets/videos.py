@@ -96,16 +96,18 @@ class FrameFolder:
     def faults(self, video: Video, *, quick: bool) -> Iterator[Fault]:
         """Yield what is wrong with the frames of a video."""
         files = self.files(video.id)
-        for i, (frame, name) in enumerate(
-            zip(video.frame_ids, self.names(video.id, video.frame_ids, files), strict=True)
-        ):
+        names = self.names(video.id, video.frame_ids, files)
+        for i, (frame, name) in enumerate(zip(video.frame_ids, names, strict=True)):
             if frame not in files:
                 yield missing(self.root, name)
             elif files[frame][1] == 0:
-                yield Fault("damaged", name, f"{name} in {self.root} is empty (0 bytes); copy it again.")
-            elif not quick:
+                yield empty(self.root, name)
+            else:
                 try:
-                    video.read(i)
+                    if not quick:
+                        video.read(i)
+                    elif i == 0:
+                        frame_size(self.root, name)
                 except DataError as error:
                     yield error.fault
 
@@ -220,6 +222,11 @@ def file_sizes(folder: Path) -> dict[str, int]:
 def missing(root: Path, name: str) -> Fault:
     """Return the fault of a file that is listed and is not there."""
     return Fault("missing", name, f"{name} is missing in {root}; copy it again from the dataset's source.")
+
+
+def empty(root: Path, name: str) -> Fault:
+    """Return the fault of a file without content."""
+    return Fault("damaged", name, f"{name} in {root} is empty (0 bytes); copy it again.")
 
 
 def require(card: Card, request: DatasetRequest, split: str, *paths: str) -> Path:

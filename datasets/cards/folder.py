@@ -24,8 +24,5 @@ CARD = Card(
         "Label maps are palette PNGs whose indices are object ids; a 0/255 mask is refused.",
         "Images of a video must be of one size, and label maps of the same.",
     ),
-    options={
-        "name": "what the data is called in results; default: folder",
-        "version": "its version in results; default: 1",
-    },
+    options={"version": "what the data is called in results, e.g. birds-2; default: 1"},
 )

@@ -8,7 +8,7 @@ CARD = Card(
     summary="3,978 videos of YouTube-VOS with 15,009 sentences, labelled every fifth frame.",
     source=(
         "https://youtube-vos.org/dataset/rvos/",
-        "https://github.com/skynbe/Refer-Youtube-VOS (validation labels: issues 7 and 8, 10 March 2026)",
+        "https://github.com/skynbe/Refer-Youtube-VOS (validation labels posted on 10 March 2026)",
     ),
     licence="as YouTube-VOS: annotations CC BY 4.0, the data for non-commercial research only",
     citation="Seo, Lee, Han: URVOS: Unified Referring Video Object Segmentation Network with a Large-Scale Benchmark, "

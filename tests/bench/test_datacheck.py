@@ -16,11 +16,6 @@ from refseg.bench.types import DatasetRequest
 MINI = Path(__file__).parents[1] / "data/ref-davis-mini"
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("REFSEG_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def davis(tmp_path):
     """A copy of the real videos that a test may break."""
@@ -123,6 +118,14 @@ class TestRunsSayWhatWasChecked:
         checked = record["dataset"]["checked"]
         assert checked["quick"] is True and checked["faults"] == {"count": 4} and checked["when"]
         assert record["dataset"]["content"] == report["content"]
+
+    def test_a_quick_look_takes_no_full_check_back(self, davis, tmp_path):
+        check(davis, workers=1)
+        check(davis, quick=True)
+        assert self.run(davis, tmp_path)[1]["dataset"]["checked"]["quick"] is False
+        (davis / "valid/JPEGImages/libby/00001.jpg").unlink()
+        check(davis, quick=True)
+        assert self.run(davis, tmp_path)[1]["dataset"]["checked"]["faults"] == {"missing": 1, "count": 4}
 
     @pytest.mark.parametrize(
         "file",

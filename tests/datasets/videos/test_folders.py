@@ -58,10 +58,10 @@ class TestFolder:
         for name in names:
             tree.frame(f"mine/JPEGImages/mein video/{name}.png", int(name) % 7)
             tree.palette(f"mine/Annotations/mein video/{name}.png", scene.labels((1, 2), int(name) % 3))
-        dataset = opened("folder", name="dogs", version="3")
+        dataset = opened("folder", version="dogs-3")
         (video,) = dataset.videos()
         assert video.frame_ids == ("1", "2", "10")
-        assert (dataset.info.name, dataset.info.version, dataset.info.split) == ("dogs", "3", "mine")
+        assert (dataset.info.name, dataset.info.version, dataset.info.split) == ("folder", "dogs-3", "mine")
         assert (dataset.ground_truth("mein video", "dog-left").masks[1] == scene.block(1, 2)).all()
         assert faults("folder") == [] and faults("folder", quick=True) == []
 
