@@ -24,8 +24,8 @@ from refseg.bench.options import parse_options
 from refseg.bench.types import BoolArray, DatasetRequest, Expression, GroundTruth, ImageArray, Video
 from refseg.datasets.cards.a2d import A2D
 from refseg.datasets.clips import ClipReader
+from refseg.datasets.files import digest_of, file_bytes, read_rows
 from refseg.datasets.index import indexed
-from refseg.datasets.tables import digest_of, file_bytes, read_rows
 from refseg.datasets.videos import LazyVideos, missing, require
 
 CARDS = {A2D.name: A2D}
@@ -240,14 +240,21 @@ def _videoset(request: DatasetRequest, root: Path) -> dict[str, list[str]]:
     _count_rows(request, VIDEOSET, len(rows))
     missed = {row[0] for row in read_rows(root, MISSED) if row}
     out: dict[str, list[str]] = {split: [] for split in SUBSETS.values()}
+    seen: set[str] = set()
     for number, row in enumerate(rows, 1):
         if len(row) != _COLUMNS or row[-1].strip() not in SUBSETS:
             text = f"{VIDEOSET} in {root}: line {number} must have {_COLUMNS} columns, the last 0 (train) or 1 (test)."
             request.fault(Fault("schema", VIDEOSET, text))
             continue
         video_id = safe_id(row[0], what="video id", where=str(root / VIDEOSET))
-        if video_id not in missed:
+        if video_id in seen:
+            text = (
+                f"{VIDEOSET} in {root}: line {number} is a second one about {video_id}; the first one counts."
+            )
+            request.fault(Fault("duplicate", VIDEOSET, text))
+        elif video_id not in missed:
             out[SUBSETS[row[-1].strip()]].append(video_id)
+        seen.add(video_id)
     return out
 
 

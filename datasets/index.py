@@ -41,7 +41,7 @@ def indexed(
         make: Makes all members; what it raises passes through, and nothing is kept then.
         revision: Changes whenever ``make`` would make something else of the same files.
     """
-    state = _digest([revision, *([str(f), _state(f)] for f in files)])
+    state = _digest([revision, *([str(f.absolute()), _state(f)] for f in files)])
     stem = f"{safe_name(name)}-{_digest(str(root.absolute()))[:16]}"
     path = cache_folder() / "indices" / f"{stem}-{state}.zip"
     try:

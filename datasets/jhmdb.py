@@ -23,8 +23,8 @@ from refseg.bench.layouts.names import safe_id
 from refseg.bench.options import parse_options
 from refseg.bench.types import BoolArray, DatasetRequest, Expression, GroundTruth, ImageArray, Video
 from refseg.datasets.cards.a2d import JHMDB
+from refseg.datasets.files import digest_of, file_bytes, read_rows
 from refseg.datasets.images import frame_size, read_frame
-from refseg.datasets.tables import digest_of, file_bytes, read_rows
 from refseg.datasets.videos import LazyVideos, missing, require
 
 CARDS = {JHMDB.name: JHMDB}
@@ -280,9 +280,10 @@ def _sample(row: Any) -> tuple[str, str, int] | None:
     if not isinstance(row, list) or len(row) < 2 or not all(isinstance(v, str) for v in row[:2]):
         return None
     path = PurePosixPath(row[1])
-    if len(path.parts) < 3 or path.parts[-2] != row[0] or not (path.stem.isascii() and path.stem.isdecimal()):
+    number = path.stem if path.stem.isascii() and path.stem.isdecimal() else "0"
+    if len(path.parts) < 3 or path.parts[-2] != row[0] or int(number) < 1:
         return None
-    return path.parts[-3], path.parts[-2], int(path.stem)
+    return path.parts[-3], path.parts[-2], int(number)
 
 
 def _read_frame(root: Path, names: Sequence[str], size: tuple[int, int], i: int) -> ImageArray:

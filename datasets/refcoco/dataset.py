@@ -25,6 +25,7 @@ from refseg.bench.types import (
     Video,
 )
 from refseg.datasets.cards.refcoco import CARDS, GOOGLE, GREFCOCO, REFCOCOG
+from refseg.datasets.files import file_bytes
 from refseg.datasets.images import frame_size, read_frame
 from refseg.datasets.refcoco.masks import decode_segmentation
 from refseg.datasets.refcoco.records import (
@@ -35,7 +36,6 @@ from refseg.datasets.refcoco.records import (
     read_records,
     read_segmentations,
 )
-from refseg.datasets.tables import file_bytes
 from refseg.datasets.videos import LazyVideos
 
 IMAGE_FOLDERS = (

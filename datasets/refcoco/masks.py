@@ -9,6 +9,7 @@ import numpy as np
 from pycocotools import mask as coco
 
 from refseg.bench.types import BoolArray
+from refseg.datasets.mask_dict import run_lengths
 
 _SHORTEST = 6
 """Numbers of the smallest polygon, three points."""
@@ -55,12 +56,11 @@ def _run_lengths(rle: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
     counts = rle["counts"]
     if rle["size"] != list(size):
         raise ValueError(f"its run lengths are for {rle['size']} (height, width), the image is {list(size)}")
-    if isinstance(counts, list):
-        # pycocotools reads on where lengths do not fill the image, and yields what lies in memory there.
-        if not all(isinstance(n, int) and n >= 0 for n in counts) or sum(counts) != size[0] * size[1]:
-            raise ValueError(f"its run lengths do not add up to the image's {size[0] * size[1]} pixels")
-        found: dict[str, Any] = coco.frPyObjects(rle, *size)
-        return found
-    if not isinstance(counts, str) or not counts.isascii():
+    runs = run_lengths(counts) if isinstance(counts, str) else counts
+    if not isinstance(runs, list) or not all(isinstance(n, int) for n in runs):
         raise ValueError("its run lengths are neither numbers nor compressed text")
-    return {"size": list(size), "counts": counts.encode("ascii")}
+    # pycocotools reads on where lengths do not fill the image, and yields what lies in memory there.
+    if any(n < 0 for n in runs) or sum(runs) != size[0] * size[1]:
+        raise ValueError(f"its run lengths do not add up to the image's {size[0] * size[1]} pixels")
+    found: dict[str, Any] = coco.frPyObjects({"size": list(size), "counts": runs}, *size)
+    return found

@@ -24,6 +24,9 @@ REVISION = 1
 
 _MASKS = ".masks"
 
+LONGEST_SIDE = 2**15
+"""COCO's images are at most 640 pixels long; a mask of any size that a file says is not made."""
+
 NO_TARGET = -1
 """gRefCOCO's ``ann_id`` of a sentence that refers to nothing."""
 
@@ -246,8 +249,10 @@ def _read_instances(path: Path) -> tuple[dict[int, tuple[str, int, int]], dict[i
         raise InputError(
             f"{path}: an image or annotation is not of COCO's form ({error!r}); copy it again."
         ) from None
-    for file_name, _, _ in images.values():
+    for file_name, height, width in images.values():
         safe_id(file_name, what="file name", where=str(path))
+        if not (0 < height <= LONGEST_SIDE and 0 < width <= LONGEST_SIDE):
+            raise InputError(f"{path} says that {file_name} is {width}x{height} pixels; copy it again.")
     if len(images) != len(content["images"]) or len(annotations) != len(content["annotations"]):
         raise InputError(f"{path} lists an image or annotation id twice; copy it again.")
     return images, annotations

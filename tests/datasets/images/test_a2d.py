@@ -195,6 +195,7 @@ class TestFaults:
                 "duplicate",
                 "second sentence about instance 2 of",
             ),
+            (lambda c: c.videoset.append(c.videoset[3]), "duplicate", "line 5 is a second one about zoo"),
             (lambda c: c.videoset.append("odd,1,2"), "schema", "line 5 must have 9 columns"),
             (lambda c: c.videoset.append("new,1,2,3,4,5,6,7,2"), "schema", "the last 0 (train) or 1 (test)"),
             (

@@ -129,6 +129,7 @@ class TestFaults:
                 "must list [video, path of the frame",
             ),
             (lambda rows: rows.append(["Walk_u_1", "a/b/other/00003.png"]), "schema", "must list [video"),
+            (lambda rows: rows.append(["swing_2", "a/walk/swing_2/00000.png"]), "schema", "must list [video"),
             (lambda rows: rows.append(7), "schema", "must list [video"),
         ],
     )
