@@ -1,4 +1,4 @@
-"""The DAVIS-2017 evaluator's unsupervised task and its statistics, with its quirks, which published numbers hold.
+"""The DAVIS-2017 evaluator's two tasks and its statistics, with its quirks, which published numbers hold.
 
 Source: davis2017-evaluation, ``davis2017/evaluation.py`` and ``davis2017/utils.py`` (``db_statistics``).
 """
@@ -54,14 +54,8 @@ def unsupervised(
         InputError: More than 20 proposals, or no object in the first frame.
     """
     void = truth == VOID
-    first = truth[0][~void[0]]
-    objects = int(first.max(initial=0))
+    objects = _count_objects(truth, name)
     proposals = max(int(prediction.max(initial=0)), objects)
-    if not objects:
-        raise InputError(
-            f"The first label map of {name} holds no object, and the official evaluator counts objects there; "
-            "check the annotations, or score with refdavis/per_expression."
-        )
     if proposals > MOST_IDS:
         raise InputError(
             f"The predictions of {name} hold object id {proposals}; the official evaluator admits at most {MOST_IDS}."
@@ -76,6 +70,53 @@ def unsupervised(
     return [
         MatchedObject(int(o) + 1, int(p) + 1, j[p, o], f[p, o]) for p, o in zip(rows, columns, strict=True)
     ]
+
+
+def semi_supervised(
+    prediction: NDArray[np.uint8], truth: NDArray[np.uint8], *, name: str
+) -> list[MatchedObject]:
+    """Score one video as the official semi-supervised task: id k is compared with object k.
+
+    The first and the last frame are left out. Void is not used: its pixels are background, and predictions there
+    count as errors. The number of objects is the highest id of the *first* frame, as in the unsupervised task;
+    objects without a predicted pixel are empty.
+
+    Args:
+        prediction: (T, H, W) predicted ids, 0 background.
+        truth: (T, H, W) true ids, 0 background, 255 void.
+        name: The video, for messages.
+
+    Returns:
+        The objects in the order of their ids; J and F hold T - 2 frames.
+
+    Raises:
+        InputError: More predicted ids than objects, no object in the first frame, or fewer than three frames.
+    """
+    if len(truth) < 3:
+        raise InputError(
+            f"{name} has {len(truth)} frames; the semi-supervised task leaves out the first and the last, so "
+            "three are the least."
+        )
+    objects = _count_objects(truth, name)
+    prediction, truth = prediction[1:-1], truth[1:-1]
+    highest = int(prediction.max(initial=0))
+    if highest > objects:
+        raise InputError(
+            f"The predictions of {name} hold object id {highest}, but its first label map has {objects} "
+            "objects; the official semi-supervised task stops at that. The unsupervised one matches ids."
+        )
+    return [MatchedObject(k, k, *_pair(prediction == k, truth == k, None)) for k in range(1, objects + 1)]
+
+
+def _count_objects(truth: NDArray[np.uint8], name: str) -> int:
+    """Return the highest id of the first frame."""
+    objects = int(truth[0][truth[0] != VOID].max(initial=0))
+    if not objects:
+        raise InputError(
+            f"The first label map of {name} holds no object, and the official evaluator counts objects there; "
+            "check the annotations, or score with refdavis/per_expression."
+        )
+    return objects
 
 
 def _pair(predicted: BoolArray, true: BoolArray, void: BoolArray | None) -> tuple[Scores, Scores]:
