@@ -11,8 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from refseg.bench.errors import InputError
-from refseg.bench.scoring.davis import MatchedObject, statistics, unsupervised
-from refseg.bench.types import Dataset, LabelledDataset, Predictions, ScoredItem, Video
+from refseg.bench.scoring.davis import LabelVideo, MatchedObject, statistics, unsupervised
+from refseg.bench.scoring.frames import label_frames
+from refseg.bench.scoring.truth import video_labels
+from refseg.bench.types import Dataset, Predictions, ScoredItem, Video
 
 
 class Published:
@@ -29,17 +31,18 @@ class Published:
         Raises:
             InputError: The dataset has no label maps, or the official evaluator would stop.
         """
-        if not isinstance(dataset, LabelledDataset):
+        truth = video_labels(dataset, video)
+        if truth is None:
             raise InputError(
                 f"{self.name} needs label maps (DAVIS), which {dataset.info.name} has not; choose another --protocol."
             )
-        truth = dataset.label_maps(video.id)
         items = []
         for annotator in annotators(video, predictions):
-            labels = predictions.label_maps(video, annotator)
+            labels = label_frames(predictions, video, annotator)
             assert labels is not None, "the caller sees to missing predictions"
-            matched = unsupervised(labels, truth, name=f"{video.id} by annotator {annotator}")
-            items += [_item(video, annotator, m) for m in matched]
+            name = f"{video.id} by annotator {annotator}"
+            sides = (LabelVideo(frames, len(video)) for frames in (labels, truth))
+            items += [_item(video, annotator, m) for m in unsupervised(*sides, name=name)]
         return items
 
     def aggregate(self, items: Sequence[ScoredItem]) -> dict[str, float]:
