@@ -39,6 +39,7 @@ class RunRequest:
         dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
         fresh: Delete what an earlier run left in the folder.
         page: Write the HTML page.
+        jobs: How many processes score; None: as many as are worth it.
     """
 
     method: str
@@ -53,6 +54,7 @@ class RunRequest:
     dtype: str = "float32"
     fresh: bool = False
     page: bool = True
+    jobs: int | None = 1
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,7 @@ def execute(planned: Plan, *, progress: Progress | None = None) -> dict[str, Any
             SavedRun(folder, planned.key),
             planned.protocols,
             passed.failures,
+            jobs=planned.request.jobs,
             progress=progress,
         )
         result |= {"method": planned.method.info.name, "partial": planned.partial}

@@ -30,6 +30,7 @@ class ScoreRequest:
         layout: ``"ytvos"``, ``"davis"`` or ``"run"``; None: found out.
         protocols: Names; none: all that the dataset is scored with.
         on_missing: What an expression without a prediction is: an error, or empty masks.
+        jobs: How many processes score; None: as many as are worth it.
     """
 
     predictions: str
@@ -39,6 +40,7 @@ class ScoreRequest:
     layout: str | None = None
     protocols: tuple[str, ...] = ()
     on_missing: OnMissing = "error"
+    jobs: int | None = 1
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def score(request: ScoreRequest, *, progress: Progress | None = None) -> dict[st
         request.protocols or tuple(opened.dataset.info.protocols),
         opened.failures,
         on_missing=request.on_missing,
+        jobs=request.jobs,
         progress=progress,
     )
     partial = len(opened.videos) < len(opened.dataset.videos())

@@ -75,11 +75,7 @@ class RefDavis:
             InputError: A label map is bad, or the object is in none of them.
         """
         labels = self.label_maps(video_id)
-        expression = next((e for e in self._expressions[video_id] if e.id == expression_id), None)
-        if expression is None:
-            known = [e.id for e in self._expressions[video_id]]
-            raise unknown_name(f"expression of video {video_id}", expression_id, known)
-        (object_id,) = expression.object_ids
+        (object_id,) = self._expression(video_id, expression_id).object_ids
         masks = labels == int(object_id)
         if not masks.any():
             raise InputError(
@@ -102,15 +98,37 @@ class RefDavis:
                 self._decoded = (video_id, self._read_labels(video_id))
             return self._decoded[1]
 
+    def label_map(self, video_id: str, frame: int) -> NDArray[np.uint8]:
+        """Return (H, W) uint8 object ids of one frame; see :meth:`label_maps`."""
+        return self._layout.label_map(self._video(video_id), frame)
+
+    def label_ids(self, video_id: str, expression_id: str) -> tuple[int, ...]:
+        """Return the id of an expression's object."""
+        return tuple(map(int, self._expression(video_id, expression_id).object_ids))
+
+    def truth_fingerprint(self, video_id: str) -> str:
+        """Return a hash of the label maps' files: names, sizes and times."""
+        return self._layout.labels_fingerprint(self._video(video_id))
+
     @cached_property
     def _videos(self) -> list[Video]:
         return [self._layout.video(e, self._expressions[e.id]) for e in self._layout.entries]
 
-    def _read_labels(self, video_id: str) -> NDArray[np.uint8]:
+    def _video(self, video_id: str) -> Video:
         video = next((v for v in self._videos if v.id == video_id), None)
         if video is None:
             raise unknown_name("video of refdavis17", video_id, self._expressions)
-        labels = self._layout.label_maps(video)
+        return video
+
+    def _expression(self, video_id: str, expression_id: str) -> Expression:
+        expressions = self._expressions[video_id]
+        expression = next((e for e in expressions if e.id == expression_id), None)
+        if expression is None:
+            raise unknown_name(f"expression of video {video_id}", expression_id, [e.id for e in expressions])
+        return expression
+
+    def _read_labels(self, video_id: str) -> NDArray[np.uint8]:
+        labels = self._layout.label_maps(self._video(video_id))
         if (labels == VOID).any() and not ((labels > 0) & (labels < VOID)).any():
             raise InputError(
                 f"The label maps of video {video_id} in {self._layout.root} hold 255 and no object id; they "

@@ -105,10 +105,20 @@ class YtvosLayout:
             InputError: A file is missing, damaged, of another size than the frames, or holds no ids.
         """
         labels = np.empty((len(video), *video.size), np.uint8)
-        for i, frame_id in enumerate(video.frame_ids):
-            labels[i] = read_label_map(self.root, self.label_name(video.id, frame_id), video.size)
+        for i in range(len(video)):
+            labels[i] = self.label_map(video, i)
         labels.flags.writeable = False
         return labels
+
+    def label_map(self, video: Video, frame: int) -> NDArray[np.uint8]:
+        """Return (H, W) uint8 object ids of one frame; see :meth:`label_maps`."""
+        return read_label_map(self.root, self.label_name(video.id, video.frame_ids[frame]), video.size)
+
+    def labels_fingerprint(self, video: Video) -> str:
+        """Return the SHA-256 over names, sizes and times of the files of a video's label maps."""
+        files = _files(self.root / self.split / "Annotations" / video.id)
+        listed = [f"{f}.png {files.get(f'{f}.png')}" for f in video.frame_ids]
+        return hashlib.sha256("\n".join(listed).encode()).hexdigest()
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the metadata file."""
@@ -116,7 +126,8 @@ class YtvosLayout:
 
     def _frames_fingerprint(self, entry: Entry) -> str:
         """Return the SHA-256 over the names and sizes of the files of a video's listed frames."""
-        sizes = _file_sizes(self.root / self.split / "JPEGImages" / entry.id)
+        files = _files(self.root / self.split / "JPEGImages" / entry.id)
+        sizes = {name: size for name, (size, _) in files.items()}
         listed = [f"{f}.jpg {sizes.get(f'{f}.jpg')}" for f in entry.frame_ids]
         return hashlib.sha256("\n".join(listed).encode()).hexdigest()
 
@@ -224,12 +235,14 @@ def _read(path: Path) -> bytes:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from None
 
 
-def _file_sizes(folder: Path) -> dict[str, int]:
+def _files(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return size and time of the last change, in nanoseconds, of a folder's files."""
     try:
         with os.scandir(folder) as files:
-            return {f.name: f.stat().st_size for f in files if f.is_file()}
+            found = {f.name: f.stat() for f in files if f.is_file()}
     except OSError:
         return {}
+    return {name: (state.st_size, state.st_mtime_ns) for name, state in found.items()}
 
 
 def _read_frame(root: Path, names: Sequence[str], size: tuple[int, int], i: int) -> ImageArray:

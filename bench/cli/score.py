@@ -7,6 +7,7 @@ import argparse
 from refseg.bench.cli.common import (
     Commands,
     add_dataset,
+    add_jobs,
     add_json,
     add_protocol,
     chosen_protocols,
@@ -37,6 +38,7 @@ def add(commands: Commands) -> None:
         default="error",
         help="what an expression without a prediction is: an error (default), or empty masks",
     )
+    add_jobs(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -55,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
         layout=args.layout,
         protocols=chosen_protocols(args.protocol),
         on_missing=args.on_missing,
+        jobs=args.jobs,
     )
     with guarded_stdout(args.json):
         result = score(request, progress=for_terminal())

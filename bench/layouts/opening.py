@@ -22,6 +22,7 @@ from refseg.bench.types import (
     OnMissing,
     Predictions,
     Video,
+    framewise,
 )
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ class _View:
     def __init__(self, dataset: Dataset, annotators: Collection[int]) -> None:
         self._dataset = dataset
         self.info = dataset.info
+        self.framewise = framewise(dataset)
         self._videos = [
             replace(v, expressions=_of_annotators(v.expressions, annotators)) for v in dataset.videos()
         ]
