@@ -10,7 +10,7 @@ from refseg.bench.progress import Progress
 from refseg.bench.scoring.bootstrap import intervals_of_means
 from refseg.bench.scoring.score import score_predictions
 from refseg.bench.subset import coverage, subset
-from refseg.bench.types import Dataset, OnMissing, Predictions, Video
+from refseg.bench.types import Dataset, OnMissing, Predictions, Video, framewise
 
 _MOST_GROUPS = 12
 
@@ -23,6 +23,7 @@ def score_run(
     failures: Sequence[Mapping[str, str]],
     *,
     on_missing: OnMissing = "error",
+    jobs: int | None = 1,
     progress: Progress,
 ) -> dict[str, Any]:
     """Score predictions with each protocol.
@@ -34,6 +35,7 @@ def score_run(
         protocols: Protocol names, the headline first.
         failures: ``{"video", "error"}`` of videos that are left out of the score.
         on_missing: ``"error"`` or ``"empty"``: what an expression without a prediction is.
+        jobs: How many processes score; None: as many as are worth it.
         progress: Where it is shown.
 
     Returns:
@@ -61,7 +63,7 @@ def score_run(
         empty = {"protocol": protocols[0], "metrics": {}, "items": []}
         return empty | facts | {"note": note, "breakdown": {}, "also": []}
     narrowed = subset(dataset, {v.id for v in left})
-    results = [_score(narrowed, predictions, name, on_missing, progress) | facts for name in protocols]
+    results = [_score(narrowed, predictions, name, on_missing, jobs, progress) | facts for name in protocols]
     for result in results:
         result["breakdown"] = breakdown(left, result)
     return results[0] | {"also": results[1:]}
@@ -107,10 +109,20 @@ def _means(items: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> dict[s
 
 
 def _score(
-    dataset: Dataset, predictions: Predictions, protocol: str, on_missing: OnMissing, progress: Progress
+    dataset: Dataset,
+    predictions: Predictions,
+    protocol: str,
+    on_missing: OnMissing,
+    jobs: int | None,
+    progress: Progress,
 ) -> dict[str, Any]:
     scored = score_predictions(
-        dataset, predictions, registry.build_protocol(protocol), on_missing=on_missing, progress=progress
+        dataset,
+        predictions,
+        registry.build_protocol(protocol),
+        on_missing=on_missing,
+        jobs=jobs,
+        progress=progress,
     )
     return dict(scored)
 
@@ -121,7 +133,8 @@ def _why_not(dataset: Dataset, videos: Sequence[Video]) -> str:
     first = next(((v.id, e.id) for v in videos for e in v.expressions), None)
     if first is None:
         return "the videos have no expression, so nothing is scored"
-    if dataset.ground_truth(*first) is None:
+    # Where the truth can be read frame by frame it is public, and a long video's need not be held to see that.
+    if framewise(dataset) is None and dataset.ground_truth(*first) is None:
         return "the labels of this split are hidden, so nothing is scored; hand the predictions to its server"
     return ""
 

@@ -43,6 +43,7 @@ class RunRequest:
         fresh: Delete what an earlier run left in the folder.
         page: Write the HTML page.
         images_at_once: How many single images a method that takes several is handed in one call.
+        jobs: How many processes score; None: as many as are worth it.
     """
 
     method: str
@@ -58,6 +59,7 @@ class RunRequest:
     fresh: bool = False
     page: bool = True
     images_at_once: int = IMAGES_AT_ONCE
+    jobs: int | None = 1
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,7 @@ def execute(planned: Plan, *, progress: Progress | None = None) -> dict[str, Any
             SavedRun(folder, planned.key),
             planned.protocols,
             passed.failures,
+            jobs=planned.request.jobs,
             progress=progress,
         )
         result |= {"method": planned.method.info.name}

@@ -51,6 +51,7 @@ class ScoreRequest:
         layout: One of :data:`refseg.bench.layouts.LAYOUTS`; None: found out.
         protocols: Names; none: all that the dataset is scored with.
         on_missing: What an expression without a prediction is: an error, or empty masks.
+        jobs: How many processes score; None: as many as are worth it.
     """
 
     predictions: str
@@ -60,6 +61,7 @@ class ScoreRequest:
     layout: str | None = None
     protocols: tuple[str, ...] = ()
     on_missing: OnMissing = "error"
+    jobs: int | None = 1
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ def score(request: ScoreRequest, *, progress: Progress | None = None) -> dict[st
             protocols,
             opened.failures,
             on_missing=request.on_missing,
+            jobs=request.jobs,
             progress=progress,
         )
     except MaskFault as error:

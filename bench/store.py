@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ from refseg.bench.atomic import TEMPORARY, safe_name, write_bytes, write_error, 
 from refseg.bench.errors import InputError
 from refseg.bench.merge import merge_groups, object_number, won_pixels
 from refseg.bench.types import BoolArray, Expression, FramePrediction, Video
+
+if TYPE_CHECKING:
+    from refseg.bench.scoring.frames import Frames
 
 FORMAT = "refseg-prediction-1"
 _HEAD = b'{"format": "refseg-prediction'
@@ -76,11 +79,13 @@ class StoredPrediction:
         try:
             stacked = coco.decode([{"size": [height, width], "counts": c.encode("ascii")} for c in rle])
         except ValueError as error:
-            raise DamagedPredictionError(
-                f"The masks of {self.video}/{self.expression} are damaged ({error})"
-            ) from None
+            raise self.damaged(error) from None
         out: BoolArray = np.moveaxis(stacked, 2, 0).astype(bool)
         return out
+
+    def damaged(self, error: ValueError) -> DamagedPredictionError:
+        """Return the error for run lengths that are none."""
+        return DamagedPredictionError(f"The masks of {self.video}/{self.expression} are damaged ({error})")
 
 
 class Recorder:
@@ -267,6 +272,27 @@ class SavedRun:
             labels[found.decode(merged=True)] = object_number(expression)
         return labels
 
+    def mask_frames(self, video: Video, expression: Expression) -> Frames | None:
+        """Return the masks of one expression frame by frame, or None where they are missing."""
+        found = self._find(video, expression)
+        return None if found is None else _packed(found, found.masks)
+
+    def label_frames(self, video: Video, annotator: int) -> Frames | None:
+        """Return one annotator's merged objects frame by frame, or None where they are missing."""
+        from refseg.bench.scoring.packed import merged
+
+        group = next((g for g in merge_groups(video) if g.annotator == annotator), None)
+        if group is None:
+            return None
+        objects: list[Frames] = []
+        for expression in group.expressions:
+            found = self._find(video, expression)
+            if found is None or found.merged is None:
+                return None
+            objects.append(_packed(found, found.merged))
+        ids = [object_number(e) for e in group.expressions]
+        return lambda frame: merged([masks(frame) for masks in objects], ids, video.size)
+
     def _find(self, video: Video, expression: Expression) -> StoredPrediction | None:
         found = self._folder.read(video.id, expression.id)
         if found is None or found.key != video_key(self._key, video):
@@ -278,6 +304,19 @@ class SavedRun:
                 "with --fresh."
             )
         return found
+
+
+def _packed(stored: StoredPrediction, rle: Sequence[str]) -> Frames:
+    # Compiled code is not needed to predict, so it is imported where masks are scored.
+    from refseg.bench.scoring.packed import Layers, pack_rle
+
+    def frame(i: int) -> Layers:
+        try:
+            return pack_rle(rle[i].encode("ascii"), stored.size)
+        except ValueError as error:
+            raise stored.damaged(error) from None
+
+    return frame
 
 
 def video_key(key: str, video: Video) -> str:

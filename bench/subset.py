@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from refseg.bench.types import Dataset, GroundTruth, LabelledDataset, Video
+from refseg.bench.types import Dataset, GroundTruth, LabelledDataset, Video, framewise
 
 
 class Subset:
@@ -16,6 +16,7 @@ class Subset:
     def __init__(self, dataset: Dataset, video_ids: Collection[str]) -> None:
         self._dataset, self._ids = dataset, frozenset(video_ids)
         self.info = dataset.info
+        self.framewise = framewise(dataset)
 
     def videos(self) -> Sequence[Video]:
         """Return the videos that are left."""

@@ -20,7 +20,7 @@ from refseg.bench.progress import Progress, Silent
 from refseg.bench.protocols.a2d import THRESHOLDS, smoothed_iou
 from refseg.bench.protocols.revos import robustness
 from refseg.bench.scoring.davis import statistics, unsupervised
-from refseg.bench.scoring.measures import Scores, boundary_measure, intersection_and_union, region_similarity
+from refseg.bench.scoring.measures import Scores, intersection_and_union, region_and_boundary
 from refseg.bench.types import BoolArray
 
 STRIDE = 5
@@ -269,7 +269,7 @@ def _measure(video: str, truth: Path, predictions: Path) -> Iterator[Measured]:
 
 
 def _answer(masks: BoolArray, truth: BoolArray) -> Answer:
-    return Answer(region_similarity(masks, truth), boundary_measure(masks, truth))
+    return Answer(*region_and_boundary(masks, truth))
 
 
 def _labels(files: Sequence[Path], size: tuple[int, int] | None) -> Labels:

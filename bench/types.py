@@ -228,6 +228,34 @@ class CheckableDataset(Protocol):
         ...
 
 
+class FramewiseDataset(Protocol):
+    """A dataset whose truth is one label map a frame, which can be read alone and kept from run to run.
+
+    Optional: scoring then holds no whole video, and reads the label maps once for all later runs.
+    """
+
+    def label_map(self, video_id: str, frame: int) -> NDArray[np.uint8]:
+        """Return (H, W) uint8 object ids of one frame, 0 background, 255 void."""
+        ...
+
+    def label_ids(self, video_id: str, expression_id: str) -> tuple[int, ...]:
+        """Return the ids of the label maps that are an expression's truth together."""
+        ...
+
+    def truth_fingerprint(self, video_id: str) -> str:
+        """Return what changes whenever a label map of the video does."""
+        ...
+
+
+def framewise(dataset: Dataset) -> FramewiseDataset | None:
+    """Return the dataset's truth frame by frame; None where it has none.
+
+    A view of a dataset, or one whose labels may be hidden, says by an attribute ``framewise`` which it is, or None.
+    """
+    behind = getattr(dataset, "framewise", dataset)
+    return behind if isinstance(behind, FramewiseDataset) else None
+
+
 @dataclass(frozen=True)
 class DatasetRequest:
     """What a dataset's factory gets.

@@ -16,7 +16,7 @@ from refseg.bench.layouts.png import VOID
 from refseg.bench.types import GroundTruth, Video
 from refseg.datasets.images import frame_size, read_label_map
 from refseg.datasets.metadata import Entry, Report, Sentence
-from refseg.datasets.videos import VideoDataset, empty, file_sizes, missing
+from refseg.datasets.videos import VideoDataset, digest, empty, file_sizes, file_states, missing
 
 
 class LabelMapDataset(VideoDataset):
@@ -62,14 +62,36 @@ class LabelMapDataset(VideoDataset):
                 self._decoded = (video_id, self._read_labels(self._videos.by_id(video_id)))
             return self._decoded[1]
 
+    @property
+    def framewise(self) -> LabelMapDataset | None:
+        """The truth frame by frame, or None where labels are hidden."""
+        return None if self._labels is None else self
+
+    def label_map(self, video_id: str, frame: int) -> NDArray[np.uint8]:
+        """Return (H, W) uint8 object ids of one frame; see :meth:`label_maps`."""
+        video = self._videos.by_id(video_id)
+        return read_label_map(self._root, self._label_name(video_id, video.frame_ids[frame]), video.size)
+
+    def label_ids(self, video_id: str, expression_id: str) -> tuple[int, ...]:
+        """Return the id of an expression's object."""
+        _, sentence = self._find(video_id, expression_id)
+        number = self._object(sentence)
+        return () if number is None else (number,)
+
+    def truth_fingerprint(self, video_id: str) -> str:
+        """Return a hash of the label maps' files: names, sizes and times."""
+        files = file_states(self._root / str(self._labels) / video_id)
+        listed = [f"{f}.png {files.get(f'{f}.png')}" for f in self._videos.by_id(video_id).frame_ids]
+        return digest("\n".join(listed).encode())
+
     def _object(self, sentence: Sentence) -> int | None:
         """Return the number of an expression's object, or None where the metadata does not say."""
         return None if sentence.object_ids is None else int(sentence.object_ids[0])
 
     def _read_labels(self, video: Video) -> NDArray[np.uint8]:
         labels = np.empty((len(video), *video.size), np.uint8)
-        for i, frame_id in enumerate(video.frame_ids):
-            labels[i] = read_label_map(self._root, self._label_name(video.id, frame_id), video.size)
+        for i in range(len(video)):
+            labels[i] = self.label_map(video.id, i)
         if (labels == VOID).any() and not ((labels > 0) & (labels < VOID)).any():
             raise DataError(self._binary(video))
         labels.flags.writeable = False

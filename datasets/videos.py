@@ -212,11 +212,17 @@ def digest(content: bytes) -> str:
 
 def file_sizes(folder: Path) -> dict[str, int]:
     """Return file name -> size in bytes; nothing where there is no such folder."""
+    return {name: size for name, (size, _) in file_states(folder).items()}
+
+
+def file_states(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return file name -> size in bytes and time of the last change in nanoseconds; see :func:`file_sizes`."""
     try:
         with os.scandir(folder) as files:
-            return {f.name: f.stat().st_size for f in files if f.is_file()}
+            states = {f.name: f.stat() for f in files if f.is_file()}
     except OSError:
         return {}
+    return {name: (state.st_size, state.st_mtime_ns) for name, state in states.items()}
 
 
 def missing(root: Path, name: str) -> Fault:

@@ -56,6 +56,16 @@ def add_protocol(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Add ``--jobs N``."""
+    parser.add_argument(
+        "--jobs",
+        metavar="N",
+        type=positive,
+        help="processes that score; default: as many as are worth it, at most one a core; 1: this one only",
+    )
+
+
 def chosen_protocols(given: Sequence[str]) -> tuple[str, ...]:
     """Return the protocols that ``--protocol`` names, each once."""
     names = (p.strip() for text in given for p in text.split(","))

@@ -9,6 +9,7 @@ from refseg.bench.cli.common import (
     Commands,
     add_dataset,
     add_device,
+    add_jobs,
     add_json,
     add_protocol,
     add_set,
@@ -59,6 +60,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--no-page", action="store_true", help="do not write the HTML page")
     parser.add_argument("--dry-run", action="store_true", help="say what would run, and do nothing")
+    add_jobs(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -113,6 +115,7 @@ def _request(args: argparse.Namespace, name: str, *, several: bool) -> Any:
         fresh=args.fresh,
         page=not args.no_page,
         images_at_once=args.images_at_once,
+        jobs=args.jobs,
     )
 
 

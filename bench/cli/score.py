@@ -7,6 +7,7 @@ import argparse
 from refseg.bench.cli.common import (
     Commands,
     add_dataset,
+    add_jobs,
     add_json,
     add_protocol,
     chosen_protocols,
@@ -43,6 +44,7 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="read every file and say all that is wrong with them; score nothing; exit 2 where they cannot be scored",
     )
+    add_jobs(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -61,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
         layout=args.layout,
         protocols=chosen_protocols(args.protocol),
         on_missing=args.on_missing,
+        jobs=args.jobs,
     )
     with guarded_stdout(args.json):
         result = (look_at if args.lint_only else score)(request, progress=for_terminal())

@@ -23,6 +23,7 @@ from refseg.bench.types import (
     OnMissing,
     Predictions,
     Video,
+    framewise,
 )
 
 
@@ -102,6 +103,7 @@ class _View:
     def __init__(self, dataset: Dataset, annotators: Collection[int]) -> None:
         self._dataset = dataset
         self.info = dataset.info
+        self.framewise = framewise(dataset)
         self._videos = [
             replace(v, expressions=_of_annotators(v.expressions, annotators)) for v in dataset.videos()
         ]

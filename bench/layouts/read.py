@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from refseg.bench.layouts.png import (
     decode_values,
 )
 from refseg.bench.merge import merge_groups, object_number
+from refseg.bench.scoring.frames import Frames, remembered
+from refseg.bench.scoring.packed import merged, pack_labels, pack_mask
 from refseg.bench.types import BoolArray, Expression, OnMissing, Video
 
 
@@ -77,14 +80,30 @@ class YtvosPredictions:
         Raises:
             InputError: A file is bad, or a frame is missing and that is an error.
         """
-        part = Part(f"{video.id}/{expression.id}", self._names(video, expression))
-        found = _present(self.files, part, self._on_missing)
-        if found is None:
+        read = self._reader(video, expression)
+        if read is None:
             return None
-        out = np.zeros((len(video), *video.size), bool)
-        for i in found:
-            out[i] = self.decode(part.files[i], video.size)
+        out = np.empty((len(video), *video.size), bool)
+        for i in range(len(video)):
+            out[i] = read(i)
         return out
+
+    def mask_frames(self, video: Video, expression: Expression) -> Frames | None:
+        """Return the masks of one expression frame by frame; see :meth:`masks`."""
+        read = self._reader(video, expression)
+        return None if read is None else lambda i: pack_mask(read(i).view(np.bool_))
+
+    def label_frames(self, video: Video, annotator: int) -> Frames | None:
+        """Return one annotator's merged masks frame by frame; see :meth:`label_maps`."""
+        group = next((g for g in merge_groups(video) if g.annotator == annotator), None)
+        if group is None:
+            return None
+        objects = [self.mask_frames(video, e) for e in group.expressions]
+        there = [masks for masks in objects if masks is not None]
+        if len(there) < len(objects):
+            return None
+        ids = [object_number(e) for e in group.expressions]
+        return lambda i: merged([masks(i).of(1) for masks in there], ids, video.size)
 
     def label_maps(self, video: Video, annotator: int) -> NDArray[np.uint8] | None:
         """Return (T, H, W) with one annotator's masks merged; None where one of them is missing.
@@ -101,6 +120,10 @@ class YtvosPredictions:
                 return None
             labels[masks] = object_number(expression)
         return labels
+
+    def _reader(self, video: Video, expression: Expression) -> Callable[[int], NDArray[np.uint8]] | None:
+        part = Part(f"{video.id}/{expression.id}", self._names(video, expression))
+        return _reader(self, part, video.size, self._on_missing)
 
     def _names(self, video: Video, expression: Expression) -> tuple[str, ...]:
         folder = f"{self.place.base}{video.id}/{expression.id}"
@@ -121,6 +144,7 @@ class DavisPredictions:
         self.files, self.place, self._on_missing = files, place, on_missing
         self.annotators: tuple[int, ...] | None = (annotator_of(files, place),) if place.single else None
         self._last: tuple[str, int, NDArray[np.uint8]] | None = None
+        self._shared: tuple[str, dict[int, Frames]] = ("", {})
 
     def parts(self, video: Video) -> list[Part]:
         """Return the files that are looked for, by annotator."""
@@ -172,6 +196,18 @@ class DavisPredictions:
         masks: BoolArray = np.isin(labels, [int(i) for i in expression.object_ids])
         return masks
 
+    def mask_frames(self, video: Video, expression: Expression) -> Frames | None:
+        """Return the masks of one expression frame by frame; see :meth:`masks`."""
+        if not expression.object_ids or not all(_is_label(i) for i in expression.object_ids):
+            return None
+        labels = self._frames(video, expression.annotator or 0)
+        ids = tuple(map(int, expression.object_ids))
+        return None if labels is None else lambda i: labels(i).of(*ids)
+
+    def label_frames(self, video: Video, annotator: int) -> Frames | None:
+        """Return one annotator's object ids frame by frame; see :meth:`label_maps`."""
+        return self._frames(video, annotator)
+
     def label_maps(self, video: Video, annotator: int) -> NDArray[np.uint8] | None:
         """Return (T, H, W) object ids of one annotator; None where no frame is there.
 
@@ -185,18 +221,37 @@ class DavisPredictions:
         """Return one annotator's label maps; the last are kept, since its objects are asked for in turn."""
         if self._last is not None and self._last[:2] == (video.id, annotator):
             return self._last[2]
+        read = self._reader(video, annotator)
+        if read is None:
+            return None
+        self._last = None
+        labels = np.empty((len(video), *video.size), np.uint8)
+        for i in range(len(video)):
+            labels[i] = read(i)
+        self._last = (video.id, annotator, labels)
+        return labels
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process reads for itself.
+        return self.__dict__ | {"_last": None, "_shared": ("", {})}
+
+    def _frames(self, video: Video, annotator: int) -> Frames | None:
+        """Return one annotator's label maps frame by frame; a video's objects and protocols share them."""
+        if self._shared[0] != video.id:
+            self._shared = (video.id, {})
+        kept = self._shared[1]
+        if annotator not in kept:
+            read = self._reader(video, annotator)
+            if read is None:
+                return None
+            kept[annotator] = remembered(lambda i: pack_labels(read(i)))
+        return kept[annotator]
+
+    def _reader(self, video: Video, annotator: int) -> Callable[[int], NDArray[np.uint8]] | None:
         if self.annotators is not None and annotator not in self.annotators:
             return None
         part = Part(f"{video.id} by annotator {annotator}", self._names(video, annotator))
-        found = _present(self.files, part, self._on_missing)
-        if found is None:
-            return None
-        self._last = None
-        labels = np.zeros((len(video), *video.size), np.uint8)
-        for i in found:
-            labels[i] = self.decode(part.files[i], video.size)
-        self._last = (video.id, annotator, labels)
-        return labels
+        return _reader(self, part, video.size, self._on_missing)
 
     def _names(self, video: Video, annotator: int) -> tuple[str, ...]:
         folder = "" if self.place.single else f"anno_{annotator}/"
@@ -204,6 +259,17 @@ class DavisPredictions:
 
 
 FolderPredictions = YtvosPredictions | DavisPredictions
+
+
+def _reader(
+    predictions: FolderPredictions, part: Part, size: tuple[int, int], on_missing: OnMissing
+) -> Callable[[int], NDArray[np.uint8]] | None:
+    """Return what decodes one frame, zeros where it is missing; None where every frame is."""
+    found = _present(predictions.files, part, on_missing)
+    if found is None:
+        return None
+    there = frozenset(found)
+    return lambda i: predictions.decode(part.files[i], size) if i in there else np.zeros(size, np.uint8)
 
 
 def _present(files: Files, part: Part, on_missing: OnMissing) -> Sequence[int] | None:

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refseg.bench.errors import InputError
-from refseg.bench.protocols.per_expression import with_target
 from refseg.bench.scoring.average_precision import Sample, average_precision, weighted_average_precision
-from refseg.bench.scoring.measures import intersection_and_union
+from refseg.bench.scoring.expressions import count_expressions
 from refseg.bench.scoring.ratios import Ratio, Ratios, fact, mean
 from refseg.bench.types import Dataset, Estimator, Predictions, ScoredItem, Video
 
@@ -40,22 +39,18 @@ class A2d:
     def score_video(self, dataset: Dataset, video: Video, predictions: Predictions) -> list[ScoredItem]:
         """Score the labelled frames of one video, for each expression."""
         items = []
-        for expression in video.expressions:
-            truth = with_target(dataset.ground_truth(video.id, expression.id), video, expression)
-            masks = predictions.masks(video, expression)
-            assert masks is not None, "the caller sees to missing predictions"
+        for counted in count_expressions(dataset, video, predictions, void=False):
             hook = getattr(predictions, "scores", None)
-            scores = hook(video, expression) if hook else None
-            counts = intersection_and_union(masks, truth.masks)
-            for t in np.flatnonzero(truth.masks.any(axis=(1, 2))):
+            scores = hook(video, counted.expression) if hook else None
+            ious = smoothed_iou(counted.intersection, counted.union)
+            for t in np.flatnonzero(counted.true):
                 facts = {
                     "frame": video.frame_ids[t],
-                    "intersection": int(counts[0][t]),
-                    "union": int(counts[1][t]),
+                    "intersection": int(counted.intersection[t]),
+                    "union": int(counted.union[t]),
                     "score": None if scores is None else float(scores[t]),
                 }
-                iou = float(smoothed_iou(*(c[t : t + 1] for c in counts))[0])
-                items.append(ScoredItem(video.id, expression.id, {"IoU": iou}, 1, facts))
+                items.append(ScoredItem(video.id, counted.expression.id, {"IoU": float(ious[t])}, 1, facts))
         return items
 
     def estimator(self, items: Sequence[ScoredItem]) -> Estimator:

@@ -19,10 +19,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from refseg.bench.protocols.per_expression import with_target
-from refseg.bench.scoring.measures import intersection_and_union
+from refseg.bench.scoring.expressions import count_expressions
 from refseg.bench.scoring.ratios import Ratio, Ratios, fact, mean
-from refseg.bench.types import BoolArray, Dataset, Predictions, ScoredItem, Video
+from refseg.bench.types import Dataset, Predictions, ScoredItem, Video
 
 THRESHOLDS = (0.7, 0.8, 0.9)
 
@@ -42,14 +41,12 @@ class Generalised:
     def score_video(self, dataset: Dataset, video: Video, predictions: Predictions) -> list[ScoredItem]:
         """Score the sentences of one image; pixels of several frames count together."""
         items = []
-        for expression in video.expressions:
-            truth = with_target(dataset.ground_truth(video.id, expression.id), video, expression)
-            masks = predictions.masks(video, expression)
-            assert masks is not None, "the caller sees to missing predictions"
-            target, answered = bool(truth.masks.any()), bool(masks.any())
-            iou, intersection, union = counted(masks, truth.masks, target=target, answered=answered)
+        for counts in count_expressions(dataset, video, predictions):
+            target, answered = bool(counts.true.any()), bool(counts.predicted.any())
+            pixels = int(counts.intersection.sum()), int(counts.union.sum())
+            iou, intersection, union = counted(*pixels, target=target, answered=answered)
             facts = {"intersection": intersection, "union": union, "target": target, "answered": answered}
-            items.append(ScoredItem(video.id, expression.id, {"IoU": iou}, len(video), facts))
+            items.append(ScoredItem(video.id, counts.expression.id, {"IoU": iou}, len(video), facts))
         return items
 
     def estimator(self, items: Sequence[ScoredItem]) -> Ratios:
@@ -73,21 +70,20 @@ class Generalised:
         return self.estimator(items).metrics()
 
 
-def counted(masks: BoolArray, truth: BoolArray, *, target: bool, answered: bool) -> tuple[float, int, int]:
+def counted(intersection: int, union: int, *, target: bool, answered: bool) -> tuple[float, int, int]:
     """Return what one sentence's answer counts: its IoU, and its pixels of intersection and union in cIoU.
 
     Args:
-        masks: (T, H, W) the answer's mask.
-        truth: (T, H, W) the truth.
+        intersection: Pixels that the answer's mask shares with the truth.
+        union: Pixels of either.
         target: Whether the sentence has one.
         answered: False where the answer is "no target", whatever the mask.
     """
-    intersection, union = (int(c.sum()) for c in intersection_and_union(masks, truth))
     if not answered:
         intersection = 0
     if not target:
-        return (float(not answered), 0, union if answered else 0)
-    return (intersection / union if union else 0.0, intersection, union)
+        return float(not answered), 0, union if answered else 0
+    return intersection / union if union else 0.0, intersection, union
 
 
 def build(name: str) -> Generalised:

@@ -7,8 +7,7 @@ the mean over all expressions pooled (its three kinds are the break-down by ``ty
 from __future__ import annotations
 
 from refseg.bench.protocols.per_expression import PerExpression
-from refseg.bench.scoring.measures import Scores
-from refseg.bench.types import BoolArray, GroundTruth
+from refseg.bench.scoring.expressions import ExpressionCounts
 
 
 class LongRvos(PerExpression):
@@ -19,18 +18,13 @@ class LongRvos(PerExpression):
 
     metrics = ("J&F", "J", "F", "tIoU", "vIoU")
 
-    def more(self, masks: BoolArray, truth: GroundTruth, j: Scores) -> dict[str, float]:
+    def more(self, counted: ExpressionCounts) -> dict[str, float]:
         """Return tIoU and vIoU of one expression."""
-        return presence(masks, truth.masks, j)
-
-
-def presence(masks: BoolArray, truth: BoolArray, j: Scores) -> dict[str, float]:
-    """Return tIoU and vIoU of (T, H, W) masks whose J is (T,)."""
-    answered, present = masks.any(axis=(1, 2)), truth.any(axis=(1, 2))
-    both, either = answered & present, int((answered | present).sum())
-    if not either:
-        return {"tIoU": 1.0, "vIoU": 1.0}
-    return {"tIoU": float(both.sum() / either), "vIoU": float(j[both].sum() / either)}
+        answered, present = counted.predicted > 0, counted.true > 0
+        both, either = answered & present, int((answered | present).sum())
+        if not either:
+            return {"tIoU": 1.0, "vIoU": 1.0}
+        return {"tIoU": float(both.sum() / either), "vIoU": float(counted.j[both].sum() / either)}
 
 
 def build(name: str) -> LongRvos:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from refseg.bench.errors import InputError
-from refseg.bench.scoring.measures import Scores, boundary_measure, region_similarity
+from refseg.bench.scoring.expressions import ExpressionCounts, count_expressions
 from refseg.bench.scoring.ratios import Ratios, means
-from refseg.bench.types import BoolArray, Dataset, Expression, GroundTruth, Predictions, ScoredItem, Video
+from refseg.bench.types import Dataset, Predictions, ScoredItem, Video
 
 
 class PerExpression:
@@ -33,27 +32,14 @@ class PerExpression:
     def score_video(self, dataset: Dataset, video: Video, predictions: Predictions) -> list[ScoredItem]:
         """Score the expressions of one video."""
         items = []
-        for expression in video.expressions:
-            truth = with_target(dataset.ground_truth(video.id, expression.id), video, expression)
-            masks = predictions.masks(video, expression)
-            assert masks is not None, "the caller sees to missing predictions"
-            void = truth.void if self._void else None
-            j = region_similarity(masks, truth.masks, void)
-            f = boundary_measure(masks, truth.masks, void)
-            scores = {"J&F": (j.mean() + f.mean()) / 2, "J": j.mean(), "F": f.mean()}
-            scores |= self.more(masks, truth, j)
-            floats = {name: float(value) for name, value in scores.items()}
-            items.append(ScoredItem(video.id, expression.id, floats, len(video)))
+        for counted in count_expressions(dataset, video, predictions, void=self._void):
+            j, f = float(counted.j.mean()), float(counted.f.mean())
+            scores = {"J&F": (j + f) / 2, "J": j, "F": f} | self.more(counted)
+            items.append(ScoredItem(video.id, counted.expression.id, scores, len(video)))
         return items
 
-    def more(self, masks: BoolArray, truth: GroundTruth, j: Scores) -> dict[str, float]:
-        """Return a derived protocol's further scores of one expression.
-
-        Args:
-            masks: (T, H, W).
-            truth: Of the same shape.
-            j: (T,) J of each frame.
-        """
+    def more(self, counted: ExpressionCounts) -> dict[str, float]:
+        """Return a derived protocol's further scores of one expression."""
         return {}
 
     def estimator(self, items: Sequence[ScoredItem]) -> Ratios:
@@ -63,24 +49,6 @@ class PerExpression:
     def aggregate(self, items: Sequence[ScoredItem]) -> dict[str, float]:
         """Return the means over expressions in percent."""
         return self.estimator(items).metrics()
-
-
-def with_target(truth: GroundTruth | None, video: Video, expression: Expression) -> GroundTruth:
-    """Return the truth of an expression.
-
-    Raises:
-        InputError: It is hidden, or names objects that no frame shows: an empty answer would score 100 there.
-    """
-    if truth is None:
-        raise InputError(
-            f"The labels of {video.id}/{expression.id} are hidden; score a split with public labels."
-        )
-    if expression.object_ids and not truth.masks.any():
-        raise InputError(
-            f"The truth of {video.id}/{expression.id} is empty in every frame although it refers to object "
-            f"{', '.join(expression.object_ids)}; an empty answer would score 100, so check the annotations."
-        )
-    return truth
 
 
 def build(name: str) -> PerExpression:

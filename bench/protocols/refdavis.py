@@ -13,9 +13,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from refseg.bench.errors import InputError
-from refseg.bench.scoring.davis import MatchedObject, semi_supervised, statistics, unsupervised
+from refseg.bench.scoring.davis import (
+    LabelVideo,
+    MatchedObject,
+    semi_supervised,
+    statistics,
+    unsupervised,
+)
+from refseg.bench.scoring.frames import label_frames
 from refseg.bench.scoring.ratios import Ratios, mean, score
-from refseg.bench.types import Dataset, LabelledDataset, Predictions, ScoredItem, Video
+from refseg.bench.scoring.truth import video_labels
+from refseg.bench.types import Dataset, Predictions, ScoredItem, Video
 
 Task = Callable[..., list[MatchedObject]]
 
@@ -39,17 +47,18 @@ class LabelMaps:
         Raises:
             InputError: The dataset has no label maps, or the official evaluator would stop.
         """
-        if not isinstance(dataset, LabelledDataset):
+        truth = video_labels(dataset, video)
+        if truth is None:
             raise InputError(
                 f"{self.name} needs label maps (DAVIS), which {dataset.info.name} has not; choose another --protocol."
             )
-        truth = dataset.label_maps(video.id)
         items = []
         for annotator in annotators(video, predictions):
-            labels = predictions.label_maps(video, annotator)
+            labels = label_frames(predictions, video, annotator)
             assert labels is not None, "the caller sees to missing predictions"
-            matched = self._task(labels, truth, name=f"{video.id} by annotator {annotator}")
-            items += [_item(video, annotator, m) for m in matched]
+            name = f"{video.id} by annotator {annotator}"
+            sides = (LabelVideo(frames, len(video)) for frames in (labels, truth))
+            items += [_item(video, annotator, m) for m in self._task(*sides, name=name)]
         return items
 
     def estimator(self, items: Sequence[ScoredItem]) -> Ratios:

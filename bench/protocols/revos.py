@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refseg.bench.errors import InputError
-from refseg.bench.protocols.per_expression import with_target
-from refseg.bench.scoring.measures import boundary_measure, region_similarity
+from refseg.bench.scoring.expressions import count_expressions
 from refseg.bench.scoring.ratios import Ratio, Ratios, mean, score
 from refseg.bench.types import BoolArray, Dataset, Expression, Predictions, ScoredItem, Video
 
@@ -44,10 +43,10 @@ class ReVos:
             InputError: The dataset does not give the foreground of the video or the type of a sentence.
         """
         items = []
-        for expression in video.expressions:
-            kind = _kind(video, expression)
-            truth = with_target(dataset.ground_truth(video.id, expression.id), video, expression)
-            if truth.foreground is None:
+        for counted in count_expressions(dataset, video, predictions, void=False):
+            expression = counted.expression
+            kind, truth = _kind(video, expression), dataset.ground_truth(video.id, expression.id)
+            if truth is None or truth.foreground is None:
                 raise InputError(
                     f"{self.name} needs the mask of all annotated objects of {video.id} (GroundTruth.foreground), "
                     f"which {dataset.info.name} does not give; choose another --protocol."
@@ -56,8 +55,8 @@ class ReVos:
             assert masks is not None, "the caller sees to missing predictions"
             layers = truth.masks.view(np.uint8) if truth.layers is None else truth.layers
             scores = {
-                "J": region_similarity(masks, truth.masks),
-                "F": boundary_measure(masks, truth.masks),
+                "J": counted.j,
+                "F": counted.f,
                 "A": accuracy(masks, layers, 1),
                 "R": robustness(masks, layers, truth.foreground, 1),
                 "A-255": accuracy(masks, layers, 255),

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from refseg.bench.protocols.per_expression import with_target
-from refseg.bench.scoring.measures import intersection_and_union
+from refseg.bench.scoring.expressions import count_expressions
 from refseg.bench.scoring.ratios import Ratio, Ratios, fact, mean
 from refseg.bench.types import Dataset, Predictions, ScoredItem, Video
 
@@ -29,15 +28,11 @@ class PerSentence:
     def score_video(self, dataset: Dataset, video: Video, predictions: Predictions) -> list[ScoredItem]:
         """Score the sentences of one image; pixels of several frames count together."""
         items = []
-        for expression in video.expressions:
-            truth = with_target(dataset.ground_truth(video.id, expression.id), video, expression)
-            masks = predictions.masks(video, expression)
-            assert masks is not None, "the caller sees to missing predictions"
-            counts = intersection_and_union(masks, truth.masks, truth.void)
-            intersection, union = (int(c.sum()) for c in counts)
+        for counted in count_expressions(dataset, video, predictions):
+            intersection, union = int(counted.intersection.sum()), int(counted.union.sum())
             iou = intersection / union if union else 0.0
             facts = {"intersection": intersection, "union": union}
-            items.append(ScoredItem(video.id, expression.id, {"IoU": iou}, len(video), facts))
+            items.append(ScoredItem(video.id, counted.expression.id, {"IoU": iou}, len(video), facts))
         return items
 
     def estimator(self, items: Sequence[ScoredItem]) -> Ratios:

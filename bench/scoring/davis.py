@@ -5,6 +5,7 @@ Source: davis2017-evaluation, ``davis2017/evaluation.py`` and ``davis2017/utils.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,17 @@ from scipy.optimize import linear_sum_assignment
 
 from refseg.bench.errors import InputError
 from refseg.bench.layouts.png import MOST_IDS, VOID
-from refseg.bench.scoring.measures import Scores, boundary_measure, region_similarity
-from refseg.bench.types import BoolArray
+from refseg.bench.scoring.frames import Frames, each_frame
+from refseg.bench.scoring.kernels import Ints
+from refseg.bench.scoring.packed import (
+    Layers,
+    Scores,
+    bound_pixels,
+    boundary_from,
+    count_pairs,
+    pack_labels,
+    region_from,
+)
 
 
 @dataclass(frozen=True)
@@ -34,17 +44,27 @@ class MatchedObject:
     f: Scores
 
 
-def unsupervised(
-    prediction: NDArray[np.uint8], truth: NDArray[np.uint8], *, name: str
-) -> list[MatchedObject]:
+@dataclass(frozen=True)
+class LabelVideo:
+    """The label maps of a video, read frame by frame: ``frames(t)`` for t from 0 to ``length``."""
+
+    frames: Frames
+    length: int
+
+
+LabelMaps = NDArray[np.uint8] | LabelVideo
+"""(T, H, W) ids, 0 background, or the same frame by frame."""
+
+
+def unsupervised(prediction: LabelMaps, truth: LabelMaps, *, name: str) -> list[MatchedObject]:
     """Score one video as the official unsupervised task: ids are matched so that the mean J&F is highest.
 
     The number of objects is the highest id of the *first* frame, so one that appears with a higher id later is
     never scored. The number of proposals is the highest predicted id; ids between that do not occur are empty.
 
     Args:
-        prediction: (T, H, W) predicted ids, 0 background.
-        truth: (T, H, W) true ids, 0 background, 255 void.
+        prediction: Predicted ids.
+        truth: True ids; 255 is void.
         name: The video, for messages.
 
     Returns:
@@ -53,28 +73,24 @@ def unsupervised(
     Raises:
         InputError: More than 20 proposals, or no object in the first frame.
     """
-    void = truth == VOID
-    objects = _count_objects(truth, name)
-    proposals = max(int(prediction.max(initial=0)), objects)
+    predicted, true = _video(prediction), _video(truth)
+    objects = _count_objects(true, name)
+    pairs = [(p, o) for p in range(1, MOST_IDS + 1) for o in range(1, objects + 1)]
+    counts, highest = _count(predicted, true, range(true.length), pairs, use_void=True)
+    proposals = max(highest, objects)
     if proposals > MOST_IDS:
         raise InputError(
             f"The predictions of {name} hold object id {proposals}; the official evaluator admits at most {MOST_IDS}."
         )
-    mask = void if void.any() else None
-    j, f = np.empty((2, proposals, objects, len(truth)))
-    for p in range(proposals):
-        predicted = prediction == p + 1
-        for o in range(objects):
-            j[p, o], f[p, o] = _pair(predicted, truth == o + 1, mask)
+    counts = counts.reshape(true.length, MOST_IDS, objects, -1)[:, :proposals]
+    j, f = (np.moveaxis(scores, 0, -1) for scores in (region_from(counts), boundary_from(counts)))
     rows, columns = linear_sum_assignment(-(j.mean(-1) + f.mean(-1)) / 2)
     return [
         MatchedObject(int(o) + 1, int(p) + 1, j[p, o], f[p, o]) for p, o in zip(rows, columns, strict=True)
     ]
 
 
-def semi_supervised(
-    prediction: NDArray[np.uint8], truth: NDArray[np.uint8], *, name: str
-) -> list[MatchedObject]:
+def semi_supervised(prediction: LabelMaps, truth: LabelMaps, *, name: str) -> list[MatchedObject]:
     """Score one video as the official semi-supervised task: id k is compared with object k.
 
     The first and the last frame are left out. Void is not used: its pixels are background, and predictions there
@@ -82,8 +98,8 @@ def semi_supervised(
     objects without a predicted pixel are empty.
 
     Args:
-        prediction: (T, H, W) predicted ids, 0 background.
-        truth: (T, H, W) true ids, 0 background, 255 void.
+        prediction: Predicted ids.
+        truth: True ids; 255 is void.
         name: The video, for messages.
 
     Returns:
@@ -92,25 +108,34 @@ def semi_supervised(
     Raises:
         InputError: More predicted ids than objects, no object in the first frame, or fewer than three frames.
     """
-    if len(truth) < 3:
+    predicted, true = _video(prediction), _video(truth)
+    if true.length < 3:
         raise InputError(
-            f"{name} has {len(truth)} frames; the semi-supervised task leaves out the first and the last, so "
+            f"{name} has {true.length} frames; the semi-supervised task leaves out the first and the last, so "
             "three are the least."
         )
-    objects = _count_objects(truth, name)
-    prediction, truth = prediction[1:-1], truth[1:-1]
-    highest = int(prediction.max(initial=0))
+    objects = _count_objects(true, name)
+    pairs = [(k, k) for k in range(1, objects + 1)]
+    counts, highest = _count(predicted, true, range(1, true.length - 1), pairs, use_void=False)
     if highest > objects:
         raise InputError(
             f"The predictions of {name} hold object id {highest}, but its first label map has {objects} "
             "objects; the official semi-supervised task stops at that. The unsupervised one matches ids."
         )
-    return [MatchedObject(k, k, *_pair(prediction == k, truth == k, None)) for k in range(1, objects + 1)]
+    j, f = region_from(counts), boundary_from(counts)
+    return [MatchedObject(k, k, j[:, k - 1], f[:, k - 1]) for k in range(1, objects + 1)]
 
 
-def _count_objects(truth: NDArray[np.uint8], name: str) -> int:
+def _video(labels: LabelMaps) -> LabelVideo:
+    if isinstance(labels, LabelVideo):
+        return labels
+    return LabelVideo(lambda t: pack_labels(labels[t]), len(labels))
+
+
+def _count_objects(truth: LabelVideo, name: str) -> int:
     """Return the highest id of the first frame."""
-    objects = int(truth[0][truth[0] != VOID].max(initial=0))
+    ids = truth.frames(0).ids
+    objects = int(ids[ids != VOID].max(initial=0))
     if not objects:
         raise InputError(
             f"The first label map of {name} holds no object, and the official evaluator counts objects there; "
@@ -119,8 +144,33 @@ def _count_objects(truth: NDArray[np.uint8], name: str) -> int:
     return objects
 
 
-def _pair(predicted: BoolArray, true: BoolArray, void: BoolArray | None) -> tuple[Scores, Scores]:
-    return region_similarity(predicted, true, void), boundary_measure(predicted, true, void)
+def _count(
+    predicted: LabelVideo,
+    true: LabelVideo,
+    frames: Iterable[int],
+    pairs: list[tuple[int, int]],
+    *,
+    use_void: bool,
+) -> tuple[Ints, int]:
+    """Return (T, P, 7) counts of pairs of predicted and true ids, and the highest predicted id."""
+    ids = np.array(pairs, np.int64).T - 1
+
+    def count(t: int) -> tuple[Ints, int]:
+        mine, theirs = predicted.frames(t), true.frames(t)
+        highest = int(mine.ids.max(initial=0))
+        if use_void and VOID in theirs.ids:
+            mine = mine.without(theirs.of(VOID))
+        rows = np.stack(
+            [_rows(side, wanted) for side, wanted in zip((mine, theirs), ids, strict=True)], axis=1
+        )
+        return count_pairs(mine, theirs, rows, bound_pixels(*mine.size)), highest
+
+    found = list(each_frame(count, frames))
+    return np.stack([counts for counts, _ in found]), max(highest for _, highest in found)
+
+
+def _rows(layers: Layers, ids: Ints) -> Ints:
+    return layers.rows(int(ids.max()) + 1)[ids]
 
 
 def statistics(values: Scores) -> tuple[float, float, float | None]:

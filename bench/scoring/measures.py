@@ -10,19 +10,33 @@ Source: davis2017-evaluation, ``davis2017/metrics.py`` (``db_eval_iou``, ``db_ev
 
 from __future__ import annotations
 
-import functools
-import math
-
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from refseg.bench.scoring.packed import (
+    BOUND_TH,
+    Count,
+    Scores,
+    bound_pixels,
+    boundary_from,
+    count_pairs,
+    pack_mask,
+    region_from,
+)
 from refseg.bench.types import BoolArray
 
-BOUND_TH = 0.008
-"""Tolerance of F as a share of the image's diagonal."""
+__all__ = [
+    "BOUND_TH",
+    "Scores",
+    "bound_pixels",
+    "boundary_map",
+    "boundary_measure",
+    "intersection_and_union",
+    "region_and_boundary",
+    "region_similarity",
+]
 
-Scores = NDArray[np.float64]
+_ONE_PAIR = np.zeros((1, 2), np.int64)
 
 
 def region_similarity(prediction: BoolArray, truth: BoolArray, void: BoolArray | None = None) -> Scores:
@@ -65,17 +79,15 @@ def boundary_measure(
     Returns:
         (T,) in 0..1.
     """
-    _check_shapes(prediction, truth, void)
-    if void is not None:
-        prediction, truth = prediction & ~void, truth & ~void
-    radius = bound_pixels(prediction.shape[-2], prediction.shape[-1], bound_th)
-    pairs = zip(boundary_map(prediction), boundary_map(truth), strict=True)
-    return np.array([_boundary_f(p, t, radius) for p, t in pairs], np.float64)
+    return boundary_from(_counts(prediction, truth, void, bound_th))
 
 
-def bound_pixels(height: int, width: int, bound_th: float = BOUND_TH) -> int:
-    """Return F's tolerance in pixels."""
-    return int(bound_th if bound_th >= 1 else math.ceil(bound_th * math.hypot(height, width)))
+def region_and_boundary(
+    prediction: BoolArray, truth: BoolArray, void: BoolArray | None = None, *, bound_th: float = BOUND_TH
+) -> tuple[Scores, Scores]:
+    """Return J and F of each frame, (T,) each; see :func:`region_similarity` and :func:`boundary_measure`."""
+    counts = _counts(prediction, truth, void, bound_th)
+    return region_from(counts), boundary_from(counts)
 
 
 def boundary_map(masks: BoolArray) -> BoolArray:
@@ -92,33 +104,19 @@ def boundary_map(masks: BoolArray) -> BoolArray:
     return out
 
 
-def _boundary_f(prediction: BoolArray, truth: BoolArray, radius: int) -> float:
-    """Return F of two (H, W) boundary maps."""
-    n_prediction, n_truth = np.count_nonzero(prediction), np.count_nonzero(truth)
-    if not n_prediction or not n_truth:
-        return 1.0 if n_prediction == n_truth else 0.0
-    # Both maps lie in this box, and only their own pixels are looked up in the dilated maps.
-    box = _bounding_box(prediction | truth)
-    prediction, truth = prediction[box], truth[box]
-    precision = np.count_nonzero(prediction & _dilated(truth, radius)) / n_prediction
-    recall = np.count_nonzero(truth & _dilated(prediction, radius)) / n_truth
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-
-
-def _bounding_box(mask: BoolArray) -> tuple[slice, slice]:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-
-
-def _dilated(mask: BoolArray, radius: int) -> BoolArray:
-    out: BoolArray = cv2.dilate(np.ascontiguousarray(mask).view(np.uint8), _disk(radius)).view(bool)
+def _counts(
+    prediction: BoolArray, truth: BoolArray, void: BoolArray | None, bound_th: float
+) -> NDArray[np.int64]:
+    _check_shapes(prediction, truth, void)
+    radius = bound_pixels(prediction.shape[-2], prediction.shape[-1], bound_th)
+    out = np.empty((len(prediction), len(Count)), np.int64)
+    for t in range(len(prediction)):
+        mine, theirs = pack_mask(prediction[t]), pack_mask(truth[t])
+        if void is not None:
+            left_out = pack_mask(void[t])
+            mine, theirs = mine.without(left_out), theirs.without(left_out)
+        out[t] = count_pairs(mine, theirs, _ONE_PAIR, radius)[0]
     return out
-
-
-@functools.cache
-def _disk(radius: int) -> NDArray[np.uint8]:
-    steps = np.arange(-radius, radius + 1)
-    return (steps[:, None] ** 2 + steps[None] ** 2 <= radius**2).astype(np.uint8)
 
 
 def _check_shapes(prediction: BoolArray, truth: BoolArray, void: BoolArray | None) -> None:

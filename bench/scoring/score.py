@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from refseg.bench.errors import InputError
 from refseg.bench.progress import Progress, Silent
 from refseg.bench.scoring.bootstrap import intervals
+from refseg.bench.scoring.frames import Frames, label_frames, mask_frames
+from refseg.bench.scoring.packed import pack_mask
+from refseg.bench.scoring.parallel import Scored, score_videos, usual_jobs
 from refseg.bench.types import (
     BoolArray,
     Dataset,
@@ -31,6 +35,7 @@ def score_predictions(
     protocol: ScoringProtocol,
     *,
     on_missing: OnMissing = "error",
+    jobs: int | None = 1,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Score all videos of a dataset.
@@ -40,6 +45,7 @@ def score_predictions(
         predictions: What was predicted.
         protocol: How it is scored.
         on_missing: An expression without a prediction is an error, or counts as empty masks.
+        jobs: How many processes share the videos; None: as many as are worth it. The result is the same.
         progress: Where it is shown, by videos.
 
     Returns:
@@ -50,16 +56,20 @@ def score_predictions(
     Raises:
         InputError: Something is missing under ``"error"`` (how many, and the first), or a file is bad.
     """
-    checked = _Complete(predictions, on_missing)
     videos = dataset.videos()
+    if jobs is None:
+        jobs = usual_jobs(videos)
+    scoring = _Scoring(dataset, predictions, protocol, on_missing)
     items: list[ScoredItem] = []
+    missing: list[str] = []
     with (progress or Silent()).task(f"scoring {protocol.name}", len(videos), "videos") as task:
-        for video in videos:
-            items += protocol.score_video(dataset, video, checked)
+        for scored in score_videos(scoring, len(videos), jobs):
+            items += scored.items
+            missing += scored.missing
             task.advance()
-    if on_missing == "error" and checked.missing:
+    if on_missing == "error" and missing:
         raise InputError(
-            f"{len(checked.missing)} predictions are missing, first {checked.missing[0]}; finish the run that makes "
+            f"{len(missing)} predictions are missing, first {missing[0]}; finish the run that makes "
             f"them, or give --on-missing empty to score them as empty masks."
         )
     if not items:
@@ -72,8 +82,23 @@ def score_predictions(
         **intervals(protocol, items),
         "items": [_as_json(i) for i in items],
         "on_missing": on_missing,
-        "missing": len(checked.missing),
+        "missing": len(missing),
     }
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """Scores a dataset's videos one by one, here or in another process."""
+
+    dataset: Dataset
+    predictions: Predictions
+    protocol: ScoringProtocol
+    on_missing: OnMissing
+
+    def __call__(self, video: int) -> Scored:
+        complete = _Complete(self.predictions, self.on_missing)
+        items = self.protocol.score_video(self.dataset, self.dataset.videos()[video], complete)
+        return Scored(items, complete.missing)
 
 
 class _Complete:
@@ -97,6 +122,14 @@ class _Complete:
             lambda: self._inner.label_maps(video, annotator), what, video, np.zeros((), np.uint8)
         )
 
+    def mask_frames(self, video: Video, expression: Expression) -> Frames:
+        what = f"{video.id}/{expression.id}"
+        return self._frames_or_empty(lambda: mask_frames(self._inner, video, expression), what, video)
+
+    def label_frames(self, video: Video, annotator: int) -> Frames:
+        what = f"{video.id} by annotator {annotator}"
+        return self._frames_or_empty(lambda: label_frames(self._inner, video, annotator), what, video)
+
     def scores(self, video: Video, expression: Expression) -> NDArray[np.float32] | None:
         hook = getattr(self._inner, "scores", None)
         if hook is None:
@@ -105,12 +138,26 @@ class _Complete:
         # Empty masks come last in any order by score.
         return np.zeros(len(video), np.float32) if found is None else found
 
+    def _lose(self, what: str) -> None:
+        # A protocol may ask for the same masks in two forms.
+        if what not in self.missing:
+            self.missing.append(what)
+
+    def _frames_or_empty(self, read: Callable[[], Frames | None], what: str, video: Video) -> Frames:
+        found = read()
+        if found is None:
+            self._lose(what)
+        if found is None or (self._refuse and self.missing):
+            nothing = pack_mask(np.zeros(video.size, bool))
+            return lambda frame: nothing
+        return found
+
     def _or_empty(self, read: Callable[[], A | None], what: str, video: Video, zero: A) -> A:
         # Broadcast zeros cost no memory; once one is missing, the rest is only looked through to be counted.
         empty: A = np.broadcast_to(zero, (len(video), *video.size))
         found = read()
         if found is None:
-            self.missing.append(what)
+            self._lose(what)
             return empty
         return empty if self._refuse and self.missing else found
 

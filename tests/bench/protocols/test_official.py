@@ -91,9 +91,8 @@ def grefcoco_items(golden, part):
     items = []
     for i in range(count):
         target, answered = not arrays["gt_nt"][i], not arrays["pred_nt"][i]
-        iou, intersection, union = grefcoco.counted(
-            masks["pred"][i][None], masks["gt"][i][None], target=target, answered=answered
-        )
+        pixels = [int(op(masks["pred"][i], masks["gt"][i]).sum()) for op in (np.logical_and, np.logical_or)]
+        iou, intersection, union = grefcoco.counted(*pixels, target=target, answered=answered)
         facts = {"intersection": intersection, "union": union, "target": target, "answered": answered}
         items.append(ScoredItem(str(i), "0", {"IoU": iou}, 1, facts))
     return items
