@@ -92,12 +92,12 @@ def check_header(head: bytes, name: str, size: tuple[int, int], *, labels: bool)
         MaskFault: It is no PNG, of another size, or of a kind that no mask (``labels``: no label map) has.
     """
     if len(head) < HEADER or head[:8] != b"\x89PNG\r\n\x1a\n" or head[12:16] != b"IHDR":
-        raise _no_png(name, len(head))
+        raise _no_png(name, len(head) if len(head) < HEADER else None)
     width, height, depth, colour = struct.unpack_from(">IIBB", head, 16)
     _refuse_size((height, width), size, name)
     mode = _MODES.get(colour)
     if mode is None:
-        raise _no_png(name, len(head))
+        raise _no_png(name)
     if mode == "L" and depth in (1, 16):
         mode = "1" if depth == 1 else "I;16"
     _refuse_mode(mode, name, labels=labels)
@@ -188,9 +188,10 @@ def _refuse_mode(mode: str, name: str, *, labels: bool) -> None:
         raise MaskFault(f"{name} is a PNG of mode {mode}; {wanted}", "colour")
 
 
-def _no_png(name: str, length: int) -> MaskFault:
-    state = "is not a PNG, truncated or damaged" if length else "is empty"
-    return MaskFault(f"{name} {state} ({length} bytes); a PNG is expected: copy it again.")
+def _no_png(name: str, length: int | None = None) -> MaskFault:
+    state = "is empty" if length == 0 else "is not a PNG, truncated or damaged"
+    told = "" if length is None else f" ({length} bytes)"
+    return MaskFault(f"{name} {state}{told}; a PNG is expected: copy it again.")
 
 
 def _wanted(mode: str) -> str:

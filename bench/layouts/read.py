@@ -148,7 +148,8 @@ class DavisPredictions:
 
     def parts(self, video: Video) -> list[Part]:
         """Return the files that are looked for, by annotator."""
-        wanted = {e.annotator or 0 for e in video.expressions}
+        # A video that no sentence is about has label maps all the same (DAVIS's own tasks).
+        wanted = {e.annotator or 0 for e in video.expressions} or {0}
         if self.annotators is not None:
             wanted &= {*self.annotators}
         return [Part(f"anno_{a}/{video.id}", self._names(video, a)) for a in sorted(wanted)]

@@ -1,4 +1,5 @@
 import io
+import pickle
 
 import numpy as np
 import pytest
@@ -8,7 +9,16 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from refseg.bench.errors import InputError
-from refseg.bench.layouts.png import davis_palette, decode_labels, decode_mask, encode_labels, encode_mask
+from refseg.bench.layouts.png import (
+    HEADER,
+    MaskFault,
+    check_header,
+    davis_palette,
+    decode_labels,
+    decode_mask,
+    encode_labels,
+    encode_mask,
+)
 
 SHAPE = (7, 11)
 
@@ -109,3 +119,43 @@ def test_no_cut_and_no_flipped_bit_gives_another_mask():
                 assert (decode_mask(broken, "x", mask.shape) == mask).all()
             except InputError as error:
                 assert str(error).startswith("x ")
+
+
+HEADERS = {
+    "L": (8, 0),
+    "I;16": (16, 0),
+    "RGB": (8, 2),
+    "P": (8, 3),
+    "LA": (8, 4),
+    "RGBA": (8, 6),
+    "1": (1, 0),
+}
+
+
+@pytest.mark.parametrize("labels", [False, True])
+@pytest.mark.parametrize("mode", HEADERS)
+def test_a_header_is_judged_as_the_whole_file_is(mode, labels):
+    values = np.ones(SHAPE, np.uint16) if mode == "I;16" else np.zeros(SHAPE, np.uint8)
+    data = png(values, mode if mode != "I;16" else None)
+    assert (data[24], data[25]) == HEADERS[mode]
+
+    def told(check):
+        try:
+            check()
+        except MaskFault as error:
+            return error.kind, str(error)
+        return None
+
+    decode = decode_labels if labels else decode_mask
+    for size in (SHAPE, (3, 3)):
+        whole = told(lambda size=size: decode(data, "x", size))
+        assert told(lambda size=size: check_header(data[:HEADER], "x", size, labels=labels)) == whole
+    assert told(lambda: check_header(data[:20], "x", SHAPE, labels=labels))[1].startswith("x is not a PNG")
+    assert told(lambda: check_header(b"", "x", SHAPE, labels=labels))[1].startswith("x is empty")
+
+
+def test_faults_go_to_another_process():
+    with pytest.raises(MaskFault) as caught:
+        decode_mask(png(np.zeros(SHAPE, np.uint8)), "x", (1, 1))
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (again.kind, str(again)) == ("size", str(caught.value))
