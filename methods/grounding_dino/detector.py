@@ -20,8 +20,8 @@ SENTENCES_AT_ONCE = 4
 """Sentences in one batch; bounds the memory of the encoder, which sees the image once a sentence."""
 
 MOST_TOKENS = 256
-_DELIMITERS = (101, 102, 1012, 1029)
-"""``[CLS]``, ``[SEP]``, ``.`` and ``?``, as numbers in the network's code."""
+DELIMITERS = {"[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
+"""Tokens that part a text into phrases; the network's code has their numbers in it."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,9 @@ class GroundingDino:
             ]
             least = self.options.text_threshold
             words = [
-                t for t, s in zip(ids.tolist(), scores, strict=True) if s > least and t not in _DELIMITERS
+                t
+                for t, s in zip(ids.tolist(), scores, strict=True)
+                if s > least and t not in DELIMITERS.values()
             ]
             passed = max(scores) > self.options.box_threshold
             yield Detection(
