@@ -36,7 +36,8 @@ class Truth:
                 f"The labels of {self._dataset.info.name} {self._dataset.info.split} are hidden, so {self._owner} "
                 "has no oracle; choose another --split, or no oracle stage."
             )
-        return truth.masks[frame].astype(bool)
+        mask: BoolArray = truth.masks[frame].astype(bool)
+        return mask
 
 
 class OracleDetector:

@@ -131,11 +131,6 @@ def configuration(size: str, queries: int = 900) -> Any:
 
     if size == "swint":
         return GroundingDinoConfig(num_queries=queries)
-    swin = SwinConfig(
-        embed_dim=128,
-        depths=[2, 2, 18, 2],
-        num_heads=[4, 8, 16, 32],
-        window_size=12,
-        out_indices=[2, 3, 4],
-    )
+    numbers: dict[str, Any] = {"embed_dim": 128, "depths": [2, 2, 18, 2], "num_heads": [4, 8, 16, 32]}
+    swin = SwinConfig(**numbers, window_size=12, out_indices=[2, 3, 4])  # type: ignore[call-arg]
     return GroundingDinoConfig(backbone_config=swin, num_queries=queries)

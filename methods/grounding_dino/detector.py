@@ -86,7 +86,8 @@ class GroundingDino:
 
     def find(self, image: ImageArray, texts: Sequence[str]) -> list[Detection]:
         """Return the best box per sentence in an (H, W, 3) RGB image; as in the original it may lead out of it."""
-        options, found = self.options, []
+        options = self.options
+        found: list[Detection] = []
         pixels = preprocess(image, options.short_side, options.long_side)
         for i in range(0, len(texts), SENTENCES_AT_ONCE):
             found += self._best(self.predict(pixels, texts[i : i + SENTENCES_AT_ONCE]), image.shape[:2])

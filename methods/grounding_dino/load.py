@@ -123,7 +123,7 @@ def empty_detector(size: str, options: DetectorOptions) -> GroundingDino:
     from transformers import GroundingDinoForObjectDetection
 
     with torch.device("meta"):
-        model = GroundingDinoForObjectDetection(configuration(size))
+        model: Any = GroundingDinoForObjectDetection(configuration(size))
     return GroundingDino(model.to("meta"), None, options)
 
 
@@ -164,8 +164,11 @@ def _model(path: Path) -> tuple[Any, dict[str, str]]:
         source = {"pretrained_model_name_or_path": None, "state_dict": state}
         source["config"] = configuration(official_size(state, path))
         weights = {path.name: file_sha256(path)}
+    model: Any
+    told: Mapping[str, Any]
+    loader: Any = GroundingDinoForObjectDetection.from_pretrained
     try:
-        model, told = GroundingDinoForObjectDetection.from_pretrained(**source, output_loading_info=True)
+        model, told = loader(**source, output_loading_info=True)
     except Exception as error:
         raise InputError(
             f"{path} is no Grounding DINO that transformers can load ({one_line(error)}); give the official file, "
@@ -183,6 +186,7 @@ def _model(path: Path) -> tuple[Any, dict[str, str]]:
 def _tokenizer(folder: str | Path) -> Any:
     from transformers import AutoTokenizer
 
+    found: Any
     try:
         found = AutoTokenizer.from_pretrained(folder)
         numbers = tuple(found.convert_tokens_to_ids(list(DELIMITERS)))
