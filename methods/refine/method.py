@@ -13,7 +13,7 @@ from torch import nn
 
 from refseg.bench import registry
 from refseg.bench.errors import InputError, unknown_name
-from refseg.bench.options import parse_options
+from refseg.bench.options import parse_options, split_prefix
 from refseg.bench.types import Dataset, Expression, FramePrediction, Method, MethodInfo, MethodRequest, Video
 from refseg.methods.boxes import BoxPrompt, masks_in_boxes, tight_box
 from refseg.methods.checkpoints import missing
@@ -55,9 +55,7 @@ class Refine:
     """
 
     def __init__(self, request: MethodRequest) -> None:
-        prefix = "source."
-        mine = {k: v for k, v in request.options.items() if not k.startswith(prefix)}
-        theirs = {k.removeprefix(prefix): v for k, v in request.options.items() if k.startswith(prefix)}
+        mine, theirs = split_prefix(request.options, "source.")
         self._options = options = parse_options(RefineOptions, mine, owner=f"method {request.name}")
         self.source = _source(request, options.source, theirs)
         size = options.sam or ("tiny" if request.name == "refine_tiny" else "vit_h")

@@ -9,11 +9,7 @@ from refseg.methods.grounding_dino import load
 from refseg.methods.grounding_dino.detector import DetectorOptions
 from refseg.methods.sam.weights import file_sha256
 
-
-@pytest.fixture(autouse=True)
-def _nobody_s_computer(tmp_path, monkeypatch):
-    monkeypatch.setenv("REFSEG_CONFIG", str(tmp_path / "config.json"))
-    monkeypatch.delenv("REFSEG_CHECKPOINTS", raising=False)
+pytestmark = pytest.mark.usefixtures("nothing_configured")
 
 
 @pytest.fixture

@@ -17,11 +17,6 @@ from refseg.methods.stages import Detection
 
 
 @pytest.fixture(scope="module")
-def shapes():
-    return build_refshapes(DatasetRequest("refshapes", "val"))
-
-
-@pytest.fixture(scope="module")
 def video(shapes):
     """Three frames and two expressions whose objects are there from the first frame on."""
     whole = shapes.videos()[0]
@@ -30,10 +25,7 @@ def video(shapes):
 
 
 @pytest.fixture(autouse=True)
-def _nobody_s_computer(tmp_path, monkeypatch):
-    """No configuration, no checkpoints, and a hub that has nothing."""
-    monkeypatch.setenv("REFSEG_CONFIG", str(tmp_path / "config.json"))
-    monkeypatch.delenv("REFSEG_CHECKPOINTS", raising=False)
+def _empty_hub(nothing_configured, monkeypatch):
     monkeypatch.setattr(load, "_snapshot", lambda *args, **options: None)
 
 

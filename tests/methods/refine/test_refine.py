@@ -14,23 +14,13 @@ from refseg.methods.boxes import masks_in_boxes, tight_box
 from refseg.methods.sam.promptable import load_promptable
 from refseg.methods.sam.weights import SAM_TINY
 
-
-@pytest.fixture(scope="module")
-def shapes():
-    return build_refshapes(DatasetRequest("refshapes", "val"))
+pytestmark = pytest.mark.usefixtures("nothing_configured")
 
 
 @pytest.fixture(scope="module")
 def video(shapes):
     whole = shapes.videos()[0]
     return replace(whole, frame_ids=whole.frame_ids[:3], expressions=whole.expressions[:2])
-
-
-@pytest.fixture(autouse=True)
-def _nobody_s_computer(tmp_path, monkeypatch):
-    monkeypatch.setenv("REFSEG_CONFIG", str(tmp_path / "config.json"))
-    monkeypatch.delenv("REFSEG_CHECKPOINTS", raising=False)
-    monkeypatch.chdir(tmp_path)
 
 
 def method(name, **options):
@@ -171,7 +161,7 @@ def test_masks_that_are_missing_are_an_error_or_empty(saved, shapes):
 
 def test_a_run_of_another_split_is_refused(saved):
     with pytest.raises(InputError, match="was made on refshapes val"):
-        method("folder", path=saved / "run").bind(build_refshapes(DatasetRequest("refshapes", "test")))
+        method("folder", path=saved / "run").bind(build_refshapes(DatasetRequest("refshapes", "no_target")))
 
 
 def test_other_content_is_another_configuration(saved, tmp_path):
