@@ -56,7 +56,9 @@ def missing(wanted: Sequence[Wanted]) -> InputError:
     )
 
 
-def find_checkpoint(name: str, given: str | None, *, option: str, files: Sequence[str]) -> Path:
+def find_checkpoint(
+    name: str, given: str | None, *, option: str, files: Sequence[str], source: str = ""
+) -> Path:
     """Return a checkpoint's path.
 
     Args:
@@ -64,6 +66,7 @@ def find_checkpoint(name: str, given: str | None, *, option: str, files: Sequenc
         given: The path from ``--set``, or None.
         option: The option's name, for messages.
         files: File names looked for in ``$REFSEG_CHECKPOINTS``, the best first.
+        source: Where the published file is, for the message, e.g. a link and its SHA-256.
 
     Raises:
         InputError: It is nowhere; says where it was looked for.
@@ -79,7 +82,7 @@ def find_checkpoint(name: str, given: str | None, *, option: str, files: Sequenc
     )
     raise InputError(
         f"The checkpoint {name} is not set: give --set {option}=PATH, or name it under "
-        f'"checkpoints" in {config_path()}; {looked}.'
+        f'"checkpoints" in {config_path()}; {looked}.' + (f" Its source: {source}." if source else "")
     )
 
 
@@ -87,14 +90,14 @@ def _find(name: str, given: str | None, option: str, files: Sequence[str]) -> Pa
     configured = load_config().get("checkpoints", {})
     if not isinstance(configured, dict):
         raise InputError(f'"checkpoints" in {config_path()} must be {{NAME: PATH}}; mend the file.')
-    for path, source in (
+    for path, origin in (
         (given, f"--set {option}"),
         (configured.get(name), f"the configuration {config_path()}"),
     ):
         if path:
             if not Path(path).exists():
                 raise InputError(
-                    f"The checkpoint {path} of {name} ({source}) does not exist; give its right path."
+                    f"The checkpoint {path} of {name} ({origin}) does not exist; give its right path."
                 )
             return Path(path)
     folder = os.environ.get("REFSEG_CHECKPOINTS")

@@ -56,7 +56,7 @@ def save_safetensors(state: Mapping[str, Tensor], path: Path, metadata: Mapping[
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a .safetensors file or of a .pth checkpoint (plain tensors only).
+    """Read the tensors of a .safetensors file or of a .pth checkpoint, plain or under a key that is usual.
 
     Raises:
         InputError: The file is missing, damaged, or holds anything but tensors.
@@ -74,8 +74,9 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(
             f"The weights {path} cannot be read as tensors ({reason}); fetch the file again."
         ) from None
-    if isinstance(state, dict) and isinstance(state.get("model"), dict):
-        state = state["model"]
+    for key in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise InputError(
             f"The weights {path} hold something other than a table of tensors; give a state dict."
