@@ -39,6 +39,12 @@ def split_assignments(pairs: Sequence[str]) -> dict[str, str]:
     return out
 
 
+def split_prefix(options: Mapping[str, str], prefix: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the options whose names do not begin with a prefix, and those that do, without it."""
+    mine = {k: v for k, v in options.items() if not k.startswith(prefix)}
+    return mine, {k.removeprefix(prefix): v for k, v in options.items() if k.startswith(prefix)}
+
+
 def parse_options(schema: type[T], values: Mapping[str, str], *, owner: str) -> T:
     """Build ``schema`` (a dataclass with defaults) from strings, each converted to its field's type.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -169,6 +170,17 @@ def check_frame(name: str, prediction: FramePrediction, shape: tuple[int, int, i
             raise ContractError(
                 f"{name} yields probabilities that are not finite in frame {prediction.frame}."
             )
+    if prediction.extras is not None:
+        _check_extras(name, prediction.extras, shape[0])
+
+
+def _check_extras(name: str, extras: Sequence[object], count: int) -> None:
+    if len(extras) != count or not all(isinstance(e, Mapping) for e in extras):
+        raise ContractError(f"{name} yields extras that are not {count} objects, one per expression.")
+    try:
+        json.dumps([dict(e) for e in extras if isinstance(e, Mapping)], allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ContractError(f"{name} yields extras that are no JSON values: {error}.") from None
 
 
 def _check(name: str, what: str, array: object, shape: tuple[int, ...], kind: type[np.generic]) -> None:

@@ -44,6 +44,8 @@ class Entry:
 
 
 _REFSAM = "refseg.methods.refsam:build"
+_PERSAM = "refseg.methods.persam:build"
+_REFINE = "refseg.methods.refine:build"
 _CONTROLS = "refseg.methods.controls:build"
 _REFCOCO = "refseg.datasets.refcoco:build"
 _PER_EXPRESSION = "refseg.bench.protocols.per_expression:build"
@@ -60,6 +62,12 @@ TABLE: Mapping[Kind, Mapping[str, Entry]] = {
         "refsam_vit_b": Entry(_REFSAM, "RefSAM with SAM ViT-B and T5-3b"),
         "refsam_vit_l": Entry(_REFSAM, "RefSAM with SAM ViT-L and T5-3b"),
         "refsam_vit_h": Entry(_REFSAM, "RefSAM with SAM ViT-H and T5-3b"),
+        "persam_gdino": Entry(_PERSAM, "PerSAM, training-free, from Grounding DINO's box of frame 0"),
+        "persam_f_gdino": Entry(_PERSAM, "PerSAM-F: the same with two learnt mask weights"),
+        "ftvr_sam": Entry(_REFINE, "FTVR's masks (--set source=PATH) refined by SAM"),
+        "refine": Entry(_REFINE, "masks of a method, folder or zip (--set source=…) refined by SAM"),
+        "refine_tiny": Entry(_REFINE, "refine with the tiny SAM that is shipped"),
+        "folder": Entry("refseg.methods.refine:build_folder", "masks on disk (--set path=PATH) as a method"),
         "oracle": Entry(_CONTROLS, "control: answers with the truth; must score 100"),
         "empty": Entry(_CONTROLS, "control: no pixel anywhere"),
         "full": Entry(_CONTROLS, "control: every pixel everywhere"),

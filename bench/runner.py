@@ -15,6 +15,7 @@ from refseg.bench.atomic import safe_name, write_json
 from refseg.bench.config import find_root
 from refseg.bench.datacheck import checked_before
 from refseg.bench.errors import InputError
+from refseg.bench.options import split_prefix
 from refseg.bench.predict import IMAGES_AT_ONCE, Pass, Work, predict_all
 from refseg.bench.progress import Progress, Silent
 from refseg.bench.results import score_run
@@ -100,7 +101,7 @@ def plan(request: RunRequest) -> Plan:
     """
     if request.limit is not None and request.limit < 1:
         raise InputError(f"--limit {request.limit} leaves no video; give 1 or more.")
-    mine, theirs = _split_options(request.options)
+    mine, theirs = split_prefix(request.options, "dataset.")
     for name in request.protocols:
         registry.entry("protocols", name)
     dataset = open_dataset(request.dataset, request.split, request.root, theirs)
@@ -213,13 +214,6 @@ def write_page(run_dir: Path, progress: Progress) -> Path | None:
         progress.note(f"the page was not written ({type(error).__name__}: {error}); the scores are complete")
         return None
     return page
-
-
-def _split_options(options: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the method's options and the dataset's."""
-    prefix = "dataset."
-    theirs = {k.removeprefix(prefix): v for k, v in options.items() if k.startswith(prefix)}
-    return {k: v for k, v in options.items() if not k.startswith(prefix)}, theirs
 
 
 def _admit(planned: Plan) -> dict[str, Any] | None:

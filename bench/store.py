@@ -14,8 +14,8 @@ import fcntl
 import hashlib
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,7 @@ class StoredPrediction:
         masks: COCO compressed RLE ``counts`` per frame.
         scores: The method's own confidence per frame.
         merged: RLE per frame of the pixels won when the annotator's objects were merged; else None.
+        extras: What else the method found, by frame name; frames without are left out.
     """
 
     key: str
@@ -70,6 +71,7 @@ class StoredPrediction:
     masks: tuple[str, ...]
     scores: tuple[float, ...]
     merged: tuple[str, ...] | None = None
+    extras: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def decode(self, *, merged: bool = False) -> BoolArray:
         """Return the (T, H, W) masks, each alone or as merged."""
@@ -99,12 +101,16 @@ class Recorder:
         self._masks: list[list[str]] = [[] for _ in expressions]
         self._merged: list[list[str]] = [[] for _ in expressions]
         self._scores: list[list[float]] = [[] for _ in expressions]
+        self._extras: list[dict[str, Mapping[str, Any]]] = [{} for _ in expressions]
 
     def add(self, prediction: FramePrediction) -> None:
         """Take the next frame."""
         for k, counts in enumerate(encode(prediction.masks)):
             self._masks[k].append(counts)
             self._scores[k].append(float(prediction.scores[k]))
+        for own, extra in zip(self._extras, prediction.extras or (), strict=False):
+            if extra:
+                own[self._video.frame_ids[prediction.frame]] = dict(extra)
         for rows in self._groups:
             for k, counts in zip(rows, encode(won_pixels(prediction, rows)), strict=True):
                 self._merged[k].append(counts)
@@ -122,6 +128,7 @@ class Recorder:
                 masks=tuple(self._masks[k]),
                 scores=tuple(self._scores[k]),
                 merged=tuple(self._merged[k]) if k in merged_rows else None,
+                extras=self._extras[k],
             )
 
 
@@ -182,7 +189,7 @@ class RunFolder:
     def write(self, prediction: StoredPrediction) -> None:
         """Write one file atomically."""
         path = self.prediction_path(prediction.video, prediction.expression)
-        content = asdict(prediction)
+        content = _content(prediction)
         whole = {"format": FORMAT, **content, "check": _checksum(content)}
         write_bytes(path, json.dumps(whole, allow_nan=False).encode("ascii"))
 
@@ -258,6 +265,11 @@ class SavedRun:
         """Return the method's (T,) confidence in one expression's masks, or None where they are missing."""
         found = self._find(video, expression)
         return None if found is None else np.array(found.scores, np.float32)
+
+    def extras(self, video: Video, expression: Expression) -> Mapping[str, Mapping[str, Any]]:
+        """Return what else the method found for an expression, by frame name."""
+        found = self._find(video, expression)
+        return {} if found is None else found.extras
 
     def label_maps(self, video: Video, annotator: int) -> NDArray[np.uint8] | None:
         """Return (T, H, W) uint8 with one annotator's objects merged, or None where they are missing."""
@@ -339,14 +351,23 @@ def _parsed(content: dict[str, Any]) -> StoredPrediction:
         masks=tuple(map(str, content["masks"])),
         scores=tuple(map(float, content["scores"])),
         merged=None if merged is None else tuple(map(str, merged)),
+        extras={str(f): dict(e) for f, e in dict(content.get("extras", {})).items()},
     )
     # A run-length code that lost its tail still decodes, to a wrong mask, so parsing alone proves nothing.
-    if content["check"] != _checksum(asdict(found)):
+    if content["check"] != _checksum(_content(found)):
         raise ValueError("its checksum differs")
     lengths = {len(found.frames), len(found.masks), len(found.scores), len(found.merged or found.masks)}
     if content["format"] != FORMAT or len(lengths) != 1:
         raise ValueError("not whole")
     return found
+
+
+def _content(prediction: StoredPrediction) -> dict[str, Any]:
+    """Return what is written; extras only where there are some, so that files of methods without stay as they were."""
+    content = asdict(prediction)
+    if not prediction.extras:
+        del content["extras"]
+    return content
 
 
 def encode(masks: BoolArray) -> list[str]:

@@ -97,12 +97,15 @@ class FramePrediction:
         masks: (K, H, W) bool at the video's size.
         scores: (K,) float32, the method's own confidence.
         probabilities: (K, H, W) float16 or None; needed where objects are merged by argmax (Ref-DAVIS17).
+        extras: What else it found in this frame, K objects of JSON values, or None; kept with the masks. A
+            ``"box"``, a list of x0, y0, x1, y1 in pixels, is drawn in overlays.
     """
 
     frame: int
     masks: BoolArray
     scores: NDArray[np.float32]
     probabilities: NDArray[np.float16] | None = None
+    extras: Sequence[Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,56 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from refseg.bench.config import config_path, load_config
 from refseg.bench.errors import InputError
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A published checkpoint that a method needs.
+
+    Attributes:
+        name: Its key in the configuration's ``"checkpoints"``, e.g. ``"sam_vit_h"``.
+        option: The ``--set`` option that names it.
+        given: The option's value, or None.
+        file: Its published file name, looked for in ``$REFSEG_CHECKPOINTS``.
+        source: Where it is published.
+        expected: ``"SHA-256 …"`` or ``"revision …"`` of what is published.
+    """
+
+    name: str
+    option: str
+    given: str | None
+    file: str
+    source: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.file} ({self.source}, {self.expected}; --set {self.option}=PATH)"
+
+
+def find_wanted(wanted: Wanted) -> Path | None:
+    """Return where a published checkpoint lies; None where it is nowhere.
+
+    Raises:
+        InputError: The path that is given or configured does not exist.
+    """
+    return _find(wanted.name, wanted.given, wanted.option, [wanted.file])
+
+
+def missing(wanted: Sequence[Wanted]) -> InputError:
+    """Return the error for checkpoints that are nowhere; it names all of them."""
+    one = len(wanted) == 1
+    folder = os.environ.get("REFSEG_CHECKPOINTS")
+    where = f"$REFSEG_CHECKPOINTS={folder}" if folder else "the folder that $REFSEG_CHECKPOINTS names"
+    return InputError(
+        f"{'A checkpoint is' if one else f'{len(wanted)} checkpoints are'} missing: "
+        f"{' and '.join(map(str, wanted))}; put {'it' if one else 'them'} into {where} or give "
+        f"{'its path' if one else 'their paths'}."
+    )
 
 
 def find_checkpoint(
@@ -25,6 +71,22 @@ def find_checkpoint(
     Raises:
         InputError: It is nowhere; says where it was looked for.
     """
+    found = _find(name, given, option, files)
+    if found is not None:
+        return found
+    folder = os.environ.get("REFSEG_CHECKPOINTS")
+    looked = (
+        f"none of {', '.join(files)} is in $REFSEG_CHECKPOINTS={folder}"
+        if folder
+        else "$REFSEG_CHECKPOINTS is not set"
+    )
+    raise InputError(
+        f"The checkpoint {name} is not set: give --set {option}=PATH, or name it under "
+        f'"checkpoints" in {config_path()}; {looked}.' + (f" Its source: {source}." if source else "")
+    )
+
+
+def _find(name: str, given: str | None, option: str, files: Sequence[str]) -> Path | None:
     configured = load_config().get("checkpoints", {})
     if not isinstance(configured, dict):
         raise InputError(f'"checkpoints" in {config_path()} must be {{NAME: PATH}}; mend the file.')
@@ -43,12 +105,4 @@ def find_checkpoint(
         path = Path(str(folder)) / file
         if path.exists():
             return path
-    looked = (
-        f"none of {', '.join(files)} is in $REFSEG_CHECKPOINTS={folder}"
-        if folder
-        else "$REFSEG_CHECKPOINTS is not set"
-    )
-    raise InputError(
-        f"The checkpoint {name} is not set: give --set {option}=PATH, or name it under "
-        f'"checkpoints" in {config_path()}; {looked}.' + (f" Its source: {source}." if source else "")
-    )
+    return None

@@ -12,7 +12,7 @@ from refseg.bench.errors import InputError
 from refseg.bench.results import each_protocol
 from refseg.bench.store import RunFolder, SavedRun
 from refseg.bench.types import Dataset, Expression, Video
-from refseg.reports.overlays import Clip, animation, colour, png_bytes, reduced, spread, strip
+from refseg.reports.overlays import Box, Clip, animation, colour, png_bytes, reduced, spread, strip
 
 EACH = 4
 """How many of the best, of the median and of the worst are shown."""
@@ -133,7 +133,16 @@ def _clip(dataset: Dataset, choice: Choice, predictions: SavedRun) -> Clip:
         raise InputError("The run folder holds no prediction of this sentence.")
     truth = dataset.ground_truth(video.id, expression.id)
     index = video.expressions.index(expression)
-    return Clip(video, expression.text, masks, truth.masks if truth else None, colour(index))
+    found = predictions.extras(video, expression)
+    boxes = {t: _box(found[f]["box"]) for t, f in enumerate(video.frame_ids) if "box" in found.get(f, {})}
+    return Clip(video, expression.text, masks, truth.masks if truth else None, colour(index), boxes)
+
+
+def _box(value: Any) -> Box:
+    if not (isinstance(value, list) and len(value) == 4):
+        raise InputError(f"The prediction's box {value!r} is not x0, y0, x1, y1.")
+    x0, y0, x1, y1 = map(float, value)
+    return x0, y0, x1, y1
 
 
 def _write(target: Path, number: int, clip: Clip) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import cv2
@@ -30,6 +30,7 @@ LARGEST = 480
 """Width in pixels that larger frames are scaled down to."""
 
 Scalar = TypeVar("Scalar", bound=np.generic)
+Box = tuple[float, float, float, float]
 
 _GAP = 6
 _OUTLINE: Colour = (0, 0, 0)
@@ -52,6 +53,7 @@ class Clip:
         prediction: (T, H, W) bool, or None where there is none.
         truth: (T, H, W) bool, or None where labels are hidden.
         colour: RGB of the masks.
+        boxes: Frame -> x0, y0, x1, y1 in pixels of a box that the method found there; drawn on the prediction.
     """
 
     video: Video
@@ -59,12 +61,22 @@ class Clip:
     prediction: BoolArray | None
     truth: BoolArray | None
     colour: Colour = PALETTE[0]
+    boxes: Mapping[int, Box] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[tuple[str, BoolArray]]:
         """Return what is shown, truth before prediction, by name; the name tells of masks that are all empty."""
         known = (("truth", self.truth), ("prediction", self.prediction))
         return [(n if m.any() else f"{n}: nothing in any frame", m) for n, m in known if m is not None]
+
+    def panel(self, frame: ImageArray, masks: BoolArray, t: int, width: int) -> Image.Image:
+        """Draw frame ``t`` with a row's (T, H, W) masks and, where they are the prediction, the box."""
+        shown, (mask,) = fitted(frame, [masks[t]], width)
+        drawn = overlay(shown, [mask], [self.colour])
+        box = self.boxes.get(t) if masks is self.prediction else None
+        if box is not None:
+            draw_box(drawn, box, shown.shape[1] / frame.shape[1], self.colour)
+        return Image.fromarray(drawn)
 
 
 def spread(length: int, count: int) -> list[int]:
@@ -99,6 +111,21 @@ def overlay(
         out[inner] = rgb
         out[outer] = _OUTLINE
     return out
+
+
+def draw_box(image: ImageArray, box: Box, scale: float, rgb: Colour) -> None:
+    """Draw the outline of a box in its colour between dark lines, in place; parts out of the picture are left out.
+
+    Args:
+        image: (H, W, 3) uint8.
+        box: x0, y0, x1, y1 in pixels of the frame.
+        scale: Pixels of the picture for one of the frame.
+        rgb: Its colour.
+    """
+    # Far coordinates would not fit OpenCV's integers.
+    x0, y0, x1, y1 = (round(min(max(v * scale, -8.0), 8.0 + max(image.shape))) for v in box)
+    for line, thickness in ((_OUTLINE, 3), (rgb, 1)):
+        cv2.rectangle(image, (x0, y0), (x1, y1), line, thickness)
 
 
 def fitted(frame: ImageArray, masks: Sequence[BoolArray], width: int) -> tuple[ImageArray, list[BoolArray]]:
@@ -140,7 +167,7 @@ def strip(clip: Clip, *, frames: int = 6, width: int = 256) -> Image.Image:
     read = [clip.video.read(t) for t in times]
     rows = []
     for name, masks in clip.rows:
-        row = beside([_panel(f, [masks[t]], [clip.colour], width) for f, t in zip(read, times, strict=True)])
+        row = beside([clip.panel(f, masks, t, width) for f, t in zip(read, times, strict=True)])
         rows += [text_image(name, row.width, size=14, lines=1), row]
     rows.append(text_image(clip.text, rows[-1].width, size=20))
     return below(rows)
@@ -222,18 +249,12 @@ def _page(clip: Clip, frame: ImageArray, t: int, width: int) -> Image.Image:
     """Return one frame of an animation: its pictures with their names above and room for the bar below."""
     panels = []
     for name, masks in clip.rows:
-        panel = _panel(frame, [masks[t]], [clip.colour], width)
+        panel = clip.panel(frame, masks, t, width)
         panels.append(below([text_image(name, panel.width, size=13, lines=1), panel], gap=0))
     row = beside(panels)
     out = Image.new("RGB", (row.width, row.height + 5), PAPER)
     out.paste(row, (0, 0))
     return out
-
-
-def _panel(
-    frame: ImageArray, masks: Sequence[BoolArray], colours: Sequence[Colour], width: int
-) -> Image.Image:
-    return Image.fromarray(overlay(*fitted(frame, masks, width), colours))
 
 
 def _repeated(array: NDArray[Scalar], factor: int) -> NDArray[Scalar]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from refseg.bench import registry
 from refseg.bench.errors import InputError
-from refseg.bench.options import parse_options
+from refseg.bench.options import parse_options, split_prefix
 from refseg.bench.types import (
     BoolArray,
     Dataset,
@@ -50,10 +50,8 @@ class _Wrapped:
     """Builds the source and tells of it as its own."""
 
     def __init__(self, request: MethodRequest, *, online: bool) -> None:
-        owner, prefix = f"method {request.name}", "source."
-        mine = {k: v for k, v in request.options.items() if not k.startswith(prefix)}
-        theirs = {k.removeprefix(prefix): v for k, v in request.options.items() if k.startswith(prefix)}
-        self.options = parse_options(ShuffleOptions, mine, owner=owner)
+        mine, theirs = split_prefix(request.options, "source.")
+        self.options = parse_options(ShuffleOptions, mine, owner=f"method {request.name}")
         self.source = registry.build_method(replace(request, name=self.options.source, options=theirs))
         inner = self.source.info
         if inner.uses_truth:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
+
+from refseg.bench.errors import InputError
 
 _SWIN = "model.backbone.conv_encoder.model."
 _BLOCK = rf"{_SWIN}encoder.layers.\1.blocks.\2."
@@ -68,6 +71,7 @@ _RULES: tuple[tuple[str, str], ...] = (
 )
 """What the beginning of a name becomes; the first that fits counts, and names that none fits stay."""
 
+_WIDTHS = {96: "swint", 128: "swinb"}
 _LEFT_OUT = re.compile(
     r"bert\.pooler\.|label_enc\.weight$|bert\.embeddings\.position_ids$|.*\.relative_position_index$"
 )
@@ -105,19 +109,28 @@ def _renamed(name: str) -> str:
     return name
 
 
-def configuration(state: Mapping[str, Tensor]) -> Any:
-    """Return transformers' configuration of a converted state: SwinT (its defaults) or SwinB, by the width."""
+def official_size(state: Mapping[str, Tensor], path: Path) -> str:
+    """Return ``swint`` or ``swinb``, which a converted state is by its width.
+
+    Raises:
+        InputError: It is neither.
+    """
+    first = state.get(f"{_SWIN}embeddings.patch_embeddings.projection.weight")
+    if first is None or first.shape[0] not in _WIDTHS:
+        found = "missing" if first is None else f"{first.shape[0]} wide"
+        raise InputError(
+            f"{path} is no official Grounding DINO: its image encoder is {found}; give "
+            "groundingdino_swint_ogc.pth or groundingdino_swinb_cogcoor.pth."
+        )
+    return _WIDTHS[first.shape[0]]
+
+
+def configuration(size: str, queries: int = 900) -> Any:
+    """Return transformers' configuration of ``swint`` (its defaults) or ``swinb``."""
     from transformers import GroundingDinoConfig, SwinConfig
 
-    width = state[f"{_SWIN}embeddings.patch_embeddings.projection.weight"].shape[0]
-    queries = state["model.query_position_embeddings.weight"].shape[0]
-    if width != 128:
+    if size == "swint":
         return GroundingDinoConfig(num_queries=queries)
-    swin = SwinConfig(
-        embed_dim=128,
-        depths=[2, 2, 18, 2],
-        num_heads=[4, 8, 16, 32],
-        window_size=12,
-        out_indices=[2, 3, 4],
-    )
+    numbers: dict[str, Any] = {"embed_dim": 128, "depths": [2, 2, 18, 2], "num_heads": [4, 8, 16, 32]}
+    swin = SwinConfig(**numbers, window_size=12, out_indices=[2, 3, 4])  # type: ignore[call-arg]
     return GroundingDinoConfig(backbone_config=swin, num_queries=queries)

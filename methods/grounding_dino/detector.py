@@ -20,8 +20,8 @@ SENTENCES_AT_ONCE = 4
 """Sentences in one batch; bounds the memory of the encoder, which sees the image once a sentence."""
 
 MOST_TOKENS = 256
-_DELIMITERS = (101, 102, 1012, 1029)
-"""``[CLS]``, ``[SEP]``, ``.`` and ``?``, as numbers in the network's code."""
+DELIMITERS = {"[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
+"""Tokens that part a text into phrases; the network's code has their numbers in it."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ class GroundingDino:
 
     def find(self, image: ImageArray, texts: Sequence[str]) -> list[Detection]:
         """Return the best box per sentence in an (H, W, 3) RGB image; as in the original it may lead out of it."""
-        options, found = self.options, []
+        options = self.options
+        found: list[Detection] = []
         pixels = preprocess(image, options.short_side, options.long_side)
         for i in range(0, len(texts), SENTENCES_AT_ONCE):
             found += self._best(self.predict(pixels, texts[i : i + SENTENCES_AT_ONCE]), image.shape[:2])
@@ -136,7 +137,9 @@ class GroundingDino:
             ]
             least = self.options.text_threshold
             words = [
-                t for t, s in zip(ids.tolist(), scores, strict=True) if s > least and t not in _DELIMITERS
+                t
+                for t, s in zip(ids.tolist(), scores, strict=True)
+                if s > least and t not in DELIMITERS.values()
             ]
             passed = max(scores) > self.options.box_threshold
             yield Detection(

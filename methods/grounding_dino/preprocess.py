@@ -31,7 +31,7 @@ def fitted_size(size: tuple[int, int], short: int = SHORT_SIDE, long: int = LONG
 def preprocess(image: ImageArray, short: int = SHORT_SIDE, long: int = LONG_SIDE) -> torch.Tensor:
     """Return (1, 3, h, w) float32 for an (H, W, 3) RGB image."""
     resized = resize_image(image, fitted_size((image.shape[0], image.shape[1]), short, long))
-    values = (resized.astype(np.float32) / 255 - np.float32(MEAN)) / np.float32(STD)
+    values = (resized.astype(np.float32) / 255 - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
     return torch.from_numpy(values).permute(2, 0, 1)[None].contiguous()
 
 

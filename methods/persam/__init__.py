@@ -2,3 +2,14 @@
 
 Behaviour follows the official repository ZrrSkywalker/Personalize-SAM; differences are named where they are.
 """
+
+from __future__ import annotations
+
+from refseg.bench.types import Method, MethodRequest
+
+
+def build(request: MethodRequest) -> Method:
+    """Build PerSAM with Grounding DINO: ``persam_gdino``, or ``persam_f_gdino`` with PerSAM-F's weights."""
+    from refseg.methods.persam.method import PerSamGdino
+
+    return PerSamGdino(request)

@@ -93,7 +93,8 @@ def similarity(target: Target, features: SamFeatures) -> Tensor:
     """Return (h, w): the cosine of every cell of an image with the target."""
     embedding = features.embedding[0]
     unit = embedding / embedding.norm(dim=0, keepdim=True)
-    return (target.direction @ unit.flatten(1)).view(embedding.shape[-2:])
+    cosine: Tensor = target.direction @ unit.flatten(1)
+    return cosine.view(embedding.shape[-2:])
 
 
 def at_full_size(similar: Tensor, geometry: Geometry) -> Tensor:

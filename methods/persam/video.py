@@ -133,7 +133,8 @@ def enlarged_box(mask: BoolArray, margin: int) -> NDArray[np.int64] | None:
         return None
     height, width = mask.shape
     grown = box + np.array([-margin, -margin, margin, margin])
-    return np.clip(grown, 0, [width, height, width, height])
+    inside: NDArray[np.int64] = np.clip(grown, 0, [width, height, width, height])
+    return inside
 
 
 def compete(logits: Sequence[Tensor]) -> Tensor:

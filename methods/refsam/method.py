@@ -20,18 +20,11 @@ from refseg.methods.refsam.model import ImageFeatures, RefSam, TextFeatures, bui
 from refseg.methods.refsam.text import build_text_encoder
 from refseg.methods.refsam.weights import load_weights
 from refseg.methods.sam.transforms import Geometry, preprocess, resize_image, upsample_logits
-from refseg.methods.sam.weights import SAM_TINY, file_sha256, load_into, load_tensors
+from refseg.methods.sam.weights import SAM_TINY, file_sha256, load_into, load_tensors, sam_wanted
 
 REVISION = "1"
 REFSAM_TINY = Path(__file__).parent / "assets" / "refsam_tiny.safetensors"
 """The tiny RefSAM that is shipped; ``bench train --recipe refsam_refshapes`` makes it."""
-
-SAM_FILES = {
-    "vit_b": "sam_vit_b_01ec64.pth",
-    "vit_l": "sam_vit_l_0b3195.pth",
-    "vit_h": "sam_vit_h_4b8939.pth",
-}
-"""File names of SAM's published checkpoints."""
 
 ROWS_AT_ONCE = 32
 """Expressions that go through the decoder together; bounds its memory."""
@@ -231,7 +224,7 @@ def _load(name: str, config: RefSamConfig, options: RefSamOptions) -> tuple[RefS
     size = name.removeprefix("refsam_")
     sam_path, own_path = SAM_TINY, REFSAM_TINY
     if not tiny or options.sam_checkpoint:
-        files = [SAM_FILES[size]] if not tiny else []
+        files = [sam_wanted(size, None).file] if not tiny else []
         sam_path = find_checkpoint(
             f"sam_{size}", options.sam_checkpoint, option="sam_checkpoint", files=files
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from refseg.bench.types import ImageArray
+from refseg.methods.sam.build import SAM_CONFIGS, build_sam
 from refseg.methods.sam.compat import Sam
 from refseg.methods.sam.transforms import Geometry, preprocess, upsample_logits
+from refseg.methods.sam.weights import load_into, load_tensors
 from refseg.methods.stages import Answer, Prompts
 
 
@@ -75,3 +78,20 @@ class SamPromptable:
         (height, width), (h, w) = geometry.original, geometry.resized
         scaled = xy.astype(np.float64) * (w / width, h / height)
         return torch.as_tensor(scaled, dtype=torch.float32, device=self.sam.device)
+
+
+def load_promptable(size: str, path: Path, *, device: str, dtype: str) -> SamPromptable:
+    """Build a SAM of a size (``tiny``, ``vit_b``, ``vit_l``, ``vit_h``) with its weights.
+
+    On the device ``meta`` it has none and nothing is read.
+
+    Raises:
+        InputError: The file cannot be read or does not fit.
+    """
+    number_type: torch.dtype = getattr(torch, dtype)
+    if device == "meta":
+        with torch.device("meta"):
+            return SamPromptable(build_sam(SAM_CONFIGS[size]), dtype=number_type)
+    sam = build_sam(SAM_CONFIGS[size])
+    load_into(sam, load_tensors(path), path)
+    return SamPromptable(sam.to(device), dtype=number_type)

@@ -79,6 +79,10 @@ def test_frames_come_in_order_each_once(frames, said):
         ({"scores": np.array([1, np.nan], np.float32)}, "scores that are not finite"),
         ({"probabilities": np.zeros((2, 4, 3), np.float16)}, "probabilities of shape"),
         ({"probabilities": np.full((2, *SIZE), np.inf, np.float16)}, "probabilities that are not finite"),
+        ({"extras": [{}]}, "extras that are not 2 objects"),
+        ({"extras": [{}, [1]]}, "extras that are not 2 objects"),
+        ({"extras": [{}, {"box": np.zeros(4)}]}, "extras that are no JSON values"),
+        ({"extras": [{}, {"score": float("nan")}]}, "extras that are no JSON values"),
     ],
 )
 def test_arrays_have_their_shape_and_type(change, said):

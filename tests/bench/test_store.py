@@ -99,6 +99,28 @@ def test_damage_is_never_a_mask(folder):
     assert folder.read("v", "0") == one
 
 
+def test_extras_come_back_by_frame_and_leave_files_without_as_they_were(folder):
+    clip = video()
+    masks, box = random_masks(clip), {"box": [1.5, 0, 3, 2], "phrase": "é"}
+    recorder = Recorder(clip, clip.expressions, "k")
+    for t, extras in enumerate(([{}, box], None)):
+        recorder.add(FramePrediction(t, masks[:, t], np.ones(2, np.float32), extras=extras))
+    for one in recorder.finished():
+        folder.write(one)
+    saved = SavedRun(folder, "k")
+    assert [saved.extras(clip, e) for e in clip.expressions] == [{}, {"0": box}]
+    assert b"extras" not in folder.prediction_path("v", "0").read_bytes()
+    path = folder.prediction_path("v", "1")
+    path.write_bytes(path.read_bytes().replace(b"1.5", b"2.5"))
+    with pytest.raises(DamagedPredictionError):
+        folder.read("v", "1")
+    content = json.loads(path.read_bytes())
+    for broken in ([1], "ab", {"0": 3}, 7, None):
+        path.write_text(json.dumps(content | {"extras": broken}))
+        with pytest.raises(DamagedPredictionError):
+            folder.read("v", "1")
+
+
 def test_file_of_another_expression_is_refused(folder):
     clip = video()
     for one in stored(clip, random_masks(clip)):
@@ -225,5 +247,5 @@ def test_memory_holds_run_lengths_only():
     recorder = Recorder(clip, clip.expressions, "k")
     for t in range(2):
         masks[:] = t
-        recorder.add(SimpleNamespace(masks=masks, scores=np.zeros(2), probabilities=None))
+        recorder.add(SimpleNamespace(masks=masks, scores=np.zeros(2), probabilities=None, extras=None))
     assert [p.decode().mean(axis=(1, 2)).tolist() for p in recorder.finished()] == [[0, 1]] * 2

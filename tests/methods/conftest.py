@@ -1,10 +1,15 @@
-"""The weights that the official networks' golden outputs were made with."""
+"""What tests of several methods share: made-up official weights, the tiny SAM, a dataset, an empty computer."""
 
 import zlib
 
 import numpy as np
 import pytest
 import torch
+
+from refseg.bench.types import DatasetRequest
+from refseg.datasets.refshapes import build as build_refshapes
+from refseg.methods.sam.build import SAM_CONFIGS, build_sam
+from refseg.methods.sam.weights import SAM_TINY, load_into, load_tensors
 
 
 def _filled(name, shape):
@@ -22,3 +27,25 @@ def _filled(name, shape):
 def filled():
     """``filled(name, shape)``: a tensor whose values depend on an official parameter's name and shape alone."""
     return _filled
+
+
+@pytest.fixture(scope="session")
+def tiny_sam():
+    """The shipped tiny SAM."""
+    sam = build_sam(SAM_CONFIGS["tiny"])
+    load_into(sam, load_tensors(SAM_TINY), SAM_TINY)
+    return sam
+
+
+@pytest.fixture(scope="session")
+def shapes():
+    """RefShapes' val split."""
+    return build_refshapes(DatasetRequest("refshapes", "val"))
+
+
+@pytest.fixture
+def nothing_configured(tmp_path, monkeypatch):
+    """Neither a configuration nor checkpoints take part, and default paths lie in the test's folder."""
+    monkeypatch.setenv("REFSEG_CONFIG", str(tmp_path / "config.json"))
+    monkeypatch.delenv("REFSEG_CHECKPOINTS", raising=False)
+    monkeypatch.chdir(tmp_path)

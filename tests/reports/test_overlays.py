@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,7 +7,18 @@ from PIL import Image
 
 from refseg.bench.types import Video
 from refseg.reports.captions import text_image, wrap
-from refseg.reports.overlays import PALETTE, Clip, animation, colour, fitted, overlay, reduced, spread, strip
+from refseg.reports.overlays import (
+    PALETTE,
+    Clip,
+    animation,
+    colour,
+    draw_box,
+    fitted,
+    overlay,
+    reduced,
+    spread,
+    strip,
+)
 
 
 def clip_of(length, size=(24, 32), *, noise=True, truth=True, text="a ball"):
@@ -105,6 +117,28 @@ def test_rows_tell_of_empty_masks():
     clip = clip_of(3)
     clip.truth[:] = False
     assert [name for name, _ in clip.rows] == ["truth: nothing in any frame", "prediction"]
+
+
+def test_box_is_drawn_on_the_prediction_of_its_frame_and_nowhere_else():
+    plain = clip_of(3, noise=False)
+    clip = replace(plain, boxes={1: (2.0, 3.0, 28.0, 20.0)})
+    for masks in (clip.prediction, clip.truth):
+        for t in range(3):
+            drawn, bare = (
+                np.asarray(c.panel(np.zeros((24, 32, 3), np.uint8), masks, t, 64)) for c in (clip, plain)
+            )
+            if masks is clip.prediction and t == 1:
+                # Frames of 32 pixels are shown twice as large.
+                assert (drawn[6, 4:57] == clip.colour).all() and (drawn[6:41, 56] == clip.colour).all()
+                assert not np.array_equal(drawn, bare)
+            else:
+                assert np.array_equal(drawn, bare)
+
+
+def test_box_that_leads_out_of_the_picture_is_no_error():
+    image = np.zeros((20, 30, 3), np.uint8)
+    draw_box(image, (-1e30, 5.0, 1e30, 1e9), 2.0, colour(0))
+    assert (image[10, 5:25] == colour(0)).all()
 
 
 def test_mask_colour_is_exact_after_reduction():

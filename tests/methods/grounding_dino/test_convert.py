@@ -1,10 +1,12 @@
 """Official checkpoints in transformers' class, and their outputs against the official ones."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from refseg.methods.grounding_dino.convert import configuration, convert
+from refseg.methods.grounding_dino.convert import configuration, convert, official_size
 from refseg.methods.grounding_dino.detector import DetectorOptions, GroundingDino
 from refseg.methods.grounding_dino.preprocess import MEAN, STD
 
@@ -21,7 +23,7 @@ def test_every_official_name_finds_its_place(official_state, size):
     }
     converted = convert(wrapped)
     with torch.device("meta"):
-        model = GroundingDinoForObjectDetection(configuration(converted))
+        model = GroundingDinoForObjectDetection(configuration(official_size(converted, Path(size))))
     own = model.state_dict()
     # In memory transformers 5 gives Swin other names than on disk; shapes are the same multiset.
     count = sum(
@@ -54,7 +56,7 @@ def swint(official_state, queries):
 
     state = convert(official_state("swint", queries))
     model, told = GroundingDinoForObjectDetection.from_pretrained(
-        None, config=configuration(state), state_dict=state, output_loading_info=True
+        None, config=configuration("swint", queries), state_dict=state, output_loading_info=True
     )
     assert not told["missing_keys"] and not told["unexpected_keys"] and not told["mismatched_keys"]
     return model

@@ -10,7 +10,6 @@ from PIL import Image
 from refseg.methods.sam.build import PIXEL_MEAN, PIXEL_STD, SAM_CONFIGS, build_sam
 from refseg.methods.sam.promptable import SamFeatures, SamPromptable
 from refseg.methods.sam.transforms import fit
-from refseg.methods.sam.weights import SAM_TINY, load_into, load_tensors
 
 TESTS = Path(__file__).parents[2]
 SHARED = TESTS.parents[1] / "shared"
@@ -48,14 +47,6 @@ def sam(filled):
 def sam_decoder(filled):
     """The same without weights in the encoder, which takes most of the time to make."""
     return SamPromptable(_built(filled, "image_encoder"))
-
-
-@pytest.fixture(scope="session")
-def tiny_sam():
-    """The shipped tiny SAM."""
-    sam = build_sam(SAM_CONFIGS["tiny"])
-    load_into(sam, load_tensors(SAM_TINY), SAM_TINY)
-    return sam
 
 
 def _built(filled, left_out):

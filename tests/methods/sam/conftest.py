@@ -1,4 +1,4 @@
-"""The shipped tiny SAM, a real frame, and segment_anything's own predictor as the oracle."""
+"""A real frame, and segment_anything's own predictor as the oracle."""
 
 import sys
 from pathlib import Path
@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refseg.methods.sam.build import SAM_CONFIGS, build_sam
 from refseg.methods.sam.compat import importable
-from refseg.methods.sam.weights import SAM_TINY, load_into, load_tensors
 
 FRAMES = Path(__file__).parents[2] / "data/ref-davis-mini/valid/JPEGImages"
 
@@ -20,13 +18,6 @@ def frame():
     """A real frame (480, 854, 3)."""
     with Image.open(FRAMES / "libby/00000.jpg") as image:
         return np.asarray(image)
-
-
-@pytest.fixture(scope="session")
-def tiny_sam():
-    sam = build_sam(SAM_CONFIGS["tiny"])
-    load_into(sam, load_tensors(SAM_TINY), SAM_TINY)
-    return sam
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,166 @@
+"""The first stages of detect-then-follow baselines: boxes of frame 0, and SAM's masks in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from refseg.bench.types import BoolArray, Dataset, Expression, MethodRequest, Video
+from refseg.methods.boxes import BoxPrompt, masks_in_boxes
+from refseg.methods.checkpoints import missing
+from refseg.methods.grounding_dino.detector import DetectorOptions, GroundingDino
+from refseg.methods.grounding_dino.load import detector_wanted, empty_detector, find_detector, load_detector
+from refseg.methods.oracle import OracleDetector, Truth
+from refseg.methods.sam.promptable import SamFeatures, load_promptable
+from refseg.methods.sam.weights import SAM_TINY, file_sha256, find_sam, sam_wanted
+from refseg.methods.stages import Detection, Detector
+
+
+@dataclass(frozen=True)
+class FirstFrameOptions(DetectorOptions):
+    """Options of ``--set`` that detect-then-follow methods share, beside the detector's.
+
+    Attributes:
+        detector: Grounding DINO's size, or the box of the truth.
+        reference: SAM's mask in that box, or the mask of the truth; then nothing is detected.
+        sam: SAM's size; ``tiny`` is shipped.
+        sam_checkpoint: SAM's weights.
+        detector_checkpoint: The detector's: an official ``.pth`` file, a folder or a hub id.
+        tokenizer: Folder of BERT's tokenizer; None: the detector's own.
+    """
+
+    detector: Literal["gdino_swint", "gdino_swinb", "oracle"] = "gdino_swint"
+    reference: Literal["sam", "oracle"] = "sam"
+    sam: Literal["tiny", "vit_b", "vit_l", "vit_h"] = "vit_h"
+    sam_checkpoint: str | None = None
+    detector_checkpoint: str | None = None
+    tokenizer: str | None = None
+
+    @property
+    def uses_truth(self) -> bool:
+        """True where a stage is an oracle."""
+        return "oracle" in (self.detector, self.reference)
+
+    @property
+    def detects(self) -> bool:
+        """True where a Grounding DINO is needed."""
+        return self.detector != "oracle" and self.reference != "oracle"
+
+    def config(self) -> dict[str, Any]:
+        """Return the options that change predictions; files have their hashes beside them."""
+        files = ("sam_checkpoint", "detector_checkpoint", "tokenizer")
+        return {k: v for k, v in asdict(self).items() if k not in files}
+
+
+@dataclass(frozen=True)
+class FirstMask:
+    """One expression in frame 0.
+
+    Attributes:
+        mask: (H, W), empty where nothing was found.
+        probability: (H, W) float16.
+        score: SAM's predicted IoU, 1 for the truth, 0 where nothing was found.
+        detection: The box that SAM was prompted with, or None.
+    """
+
+    mask: BoolArray
+    probability: NDArray[np.float16]
+    score: float
+    detection: Detection | None = None
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        """What is kept of the detection."""
+        found = self.detection
+        if found is None:
+            return {}
+        box = [float(v) for v in found.box]
+        return {"box": box, "box_score": found.score, "box_passed": found.passed, "phrase": found.phrase}
+
+
+class FirstFrame:
+    """Detector and SAM, or oracles in their place, with the weights that they need.
+
+    Args:
+        request: The method's.
+        options: Its options.
+        box_prompt: How SAM is asked for the mask in a box.
+
+    Raises:
+        InputError: Checkpoints are missing (all are named) or do not fit.
+    """
+
+    def __init__(self, request: MethodRequest, options: FirstFrameOptions, *, box_prompt: BoxPrompt) -> None:
+        self._options, self._box_prompt = options, box_prompt
+        self._truth = Truth(request.name)
+        self.detector: Detector | None = None
+        self.weights: dict[str, str] = {}
+        empty = request.device == "meta"
+        path = SAM_TINY
+        if not empty:
+            path = self._found()
+            self.weights[path.name] = file_sha256(path)
+        self.sam = load_promptable(options.sam, path, device=request.device, dtype=request.dtype)
+        if options.detects:
+            size = options.detector.removeprefix("gdino_")
+            if empty:
+                self.detector = empty_detector(size, options)
+            else:
+                self.detector, hashes = load_detector(
+                    size, options.detector_checkpoint, options.tokenizer, options, device=request.device
+                )
+                self.weights |= hashes
+        elif options.detector == "oracle":
+            self.detector = OracleDetector(self._truth)
+
+    def _found(self) -> Path:
+        """Return SAM's weights; where they or the detector's too are nowhere, all are named in one error."""
+        options = self._options
+        path = find_sam(options.sam, options.sam_checkpoint)
+        if path is not None:
+            return path
+        lacking = [sam_wanted(options.sam, options.sam_checkpoint)]
+        size = options.detector.removeprefix("gdino_")
+        if options.detects and find_detector(size, options.detector_checkpoint) is None:
+            lacking.append(detector_wanted(size, options.detector_checkpoint))
+        raise missing(lacking)
+
+    def bind(self, dataset: Dataset) -> None:
+        """Take the dataset, for the oracles."""
+        self._truth.bind(dataset)
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        """Return the networks, all of them frozen."""
+        found: dict[str, nn.Module] = {"sam": self.sam.sam}
+        if isinstance(self.detector, GroundingDino):
+            found["detector"] = self.detector.model
+        return found
+
+    def look(self, video: Video, expressions: Sequence[Expression], features: SamFeatures) -> list[FirstMask]:
+        """Return a mask of frame 0 per expression.
+
+        Args:
+            video: The video.
+            expressions: K expressions.
+            features: Frame 0's.
+        """
+        if self.detector is None or self._options.reference == "oracle":
+            masks = [self._truth.mask(video, 0, e) for e in expressions]
+            return [FirstMask(m, m.astype(np.float16), float(m.any())) for m in masks]
+        nothing = np.zeros(video.size, bool)
+        first = [FirstMask(nothing, nothing.astype(np.float16), 0.0) for _ in expressions]
+        detections = self.detector.detect(video, 0, expressions)
+        found = {k: d for k, d in enumerate(detections) if d is not None}
+        if found:
+            boxes = np.stack([d.box for d in found.values()])
+            inside = masks_in_boxes(self.sam, features, boxes, self._box_prompt)
+            for i, (k, detection) in enumerate(found.items()):
+                score = float(inside.scores[i])
+                first[k] = FirstMask(inside.masks[i], inside.probabilities[i], score, detection)
+        return first
