@@ -231,6 +231,7 @@ class CheckableDataset(Protocol):
         ...
 
 
+@runtime_checkable
 class FramewiseDataset(Protocol):
     """A dataset whose truth is one label map a frame, which can be read alone and kept from run to run.
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from refseg.bench.errors import InputError
-from refseg.bench.layouts import open_predictions, open_run_folder
 from refseg.bench.layouts.files import open_files
-from refseg.bench.layouts.opening import is_run
+from refseg.bench.layouts.opening import open_masks, open_source
+from refseg.bench.layouts.runs import run_facts
 from refseg.bench.options import parse_options
 from refseg.bench.scorer import refuse_other_dataset
+from refseg.bench.store import RunFolder, SavedRun
 from refseg.bench.types import (
     Dataset,
     Expression,
@@ -43,7 +44,7 @@ class FolderOptions:
     """
 
     path: str | None = None
-    layout: Literal["ytvos", "davis", "run"] | None = None
+    layout: str | None = None
     on_missing: Literal["error", "empty"] = "error"
 
 
@@ -83,13 +84,14 @@ class FolderMethod:
         Raises:
             InputError: None is there, or a run was made on another dataset.
         """
-        if self._options.layout in (None, "run") and is_run(self._path):
-            record = open_run_folder(self._path).read_record()
-            assert record is not None, "open_run_folder sees to it"
-            refuse_other_dataset(record, dataset, self._path)
-        self._predictions = open_predictions(
-            self._path, dataset, self._options.layout, on_missing=self._options.on_missing
-        )
+        layout, on_missing = self._options.layout, self._options.on_missing
+        source = open_source(self._path, layout)
+        if isinstance(source, RunFolder):
+            facts = run_facts(source)
+            refuse_other_dataset(facts, dataset, self._path)
+            self._predictions = SavedRun(source, facts.key)
+        else:
+            self._predictions = open_masks(source, dataset, layout, on_missing=on_missing)
 
     def segment(self, video: Video, expressions: Sequence[Expression]) -> Iterator[FramePrediction]:
         """Yield the saved masks; no frame is read.
