@@ -132,7 +132,7 @@ class A2dSentences:
             except DataError as error:
                 yield error.fault
                 continue
-            for instance in clip.sentences.keys() & masks.keys():
+            for instance in sorted(clip.sentences.keys() & masks.keys()):
                 if not masks[instance].any():
                     file = mask_name(clip.id, number)
                     text = f"Instance {instance} in {file} has no pixel; copy it again from the dataset's source."

@@ -188,7 +188,7 @@ def build(request: DatasetRequest) -> JhmdbSentences:
         raise InputError(f"{text}\n{JHMDB.drawing(split, root)}")
     require(JHMDB, request, split, SENTENCES, "Rename_Images", "puppet_mask")
     sentences, pinned = _sentences(request, root), _pinned(request, root)
-    for video_id in sentences.keys() ^ pinned.keys():
+    for video_id in sorted(sentences.keys() ^ pinned.keys()):
         there, absent = (SENTENCES, PINNED) if video_id in sentences else (PINNED, SENTENCES)
         request.fault(
             Fault("id", there, f"{there} in {root} has the clip {video_id!r}, {absent} has it not.")

@@ -83,8 +83,7 @@ class RefCoco:
             split, fingerprint=hashlib.sha256(f"{text} {records.fingerprint}".encode()).hexdigest()
         )
         self._source, self._records, self._images, self._text = source, records, images, text
-        self._pictures = {p.id: p for p in records.pictures}
-        self._videos = LazyVideos(list(self._pictures), self._video)
+        self._videos = LazyVideos(list(records.pictures), self._video)
 
     def videos(self) -> Sequence[Video]:
         """Return the images in the order of their first reference, sizes from ``instances.json``; none is opened."""
@@ -176,11 +175,11 @@ class RefCoco:
         return mask
 
     def _picture(self, video_id: str) -> Picture:
-        if video_id not in self._pictures:
+        if video_id not in self._records.pictures:
             raise InputError(
                 f"{self.info.name} {self.info.split} has no image {video_id!r}; ids are COCO's numbers."
             )
-        return self._pictures[video_id]
+        return self._records.picture(video_id)
 
     def _size_fault(self, picture: Picture, found: tuple[int, int]) -> Fault:
         return Fault(

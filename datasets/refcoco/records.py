@@ -70,16 +70,21 @@ class Records:
     """A split without its masks, which :func:`read_segmentations` gives.
 
     Attributes:
-        pictures: Its images in the order of their first reference.
+        pictures: Image id -> its JSON text, in the order of their first reference; see :meth:`picture`.
         crowds: Annotations that COCO marks as crowds.
         faults: What is wrong with the references; those are left out.
         fingerprint: Hash of all of it, the masks too.
     """
 
-    pictures: tuple[Picture, ...]
+    pictures: Mapping[str, str]
     crowds: frozenset[str]
     faults: tuple[Fault, ...]
     fingerprint: str
+
+    def picture(self, image_id: str) -> Picture:
+        """Return an image with its sentences; parsed when it is asked for, since a split may have 120,000 of them."""
+        file_name, height, width, sentences = json.loads(self.pictures[image_id])
+        return Picture(image_id, file_name, height, width, [Sentence(*s) for s in sentences])
 
 
 @dataclass
@@ -100,12 +105,8 @@ def read_records(source: Source) -> Records:
     """
     content = _indexed(source, "")
     found = json.loads(content)
-    pictures = tuple(
-        Picture(image, file, height, width, [Sentence(*s) for s in sentences])
-        for image, (file, height, width, sentences) in found["images"].items()
-    )
     faults = tuple(Fault(kind, file, text) for kind, file, text in found["faults"])
-    return Records(pictures, frozenset(found["crowds"]), faults, hashlib.sha256(content).hexdigest())
+    return Records(found["images"], frozenset(found["crowds"]), faults, hashlib.sha256(content).hexdigest())
 
 
 def read_segmentations(source: Source) -> dict[str, str]:
@@ -133,7 +134,8 @@ def _indexed(source: Source, part: str) -> bytes:
 def _members(split: str, draft: _Draft) -> Iterator[tuple[str, bytes]]:
     masks = json.dumps(draft.segmentations).encode("ascii")
     yield f"{split}{_MASKS}.json", masks
-    facts = {"images": draft.images, "crowds": draft.crowds, "faults": draft.faults}
+    images = {str(i): json.dumps(facts) for i, facts in draft.images.items()}
+    facts = {"images": images, "crowds": draft.crowds, "faults": draft.faults}
     yield f"{split}.json", json.dumps(facts | {"masks": hashlib.sha256(masks).hexdigest()}).encode("ascii")
 
 

@@ -69,7 +69,7 @@ def on_davis(root, method="reader", *more):
         ),
         (
             ["run", "--method", "full", "--dataset", "refshape"],
-            "Unknown dataset 'refshape'. Did you mean 'refshapes'?",
+            "Unknown dataset 'refshape'. Did you mean 'refshapes'",
         ),
         (
             ["run", "--method", "full", "--dataset", "refshapes", "--split", "vla"],
