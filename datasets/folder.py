@@ -8,9 +8,9 @@ from refseg.bench.errors import InputError, unknown_name
 from refseg.bench.options import parse_options
 from refseg.bench.types import DatasetRequest
 from refseg.datasets.cards.folder import CARD
-from refseg.datasets.label_maps import LabelMapDataset, numbered
+from refseg.datasets.label_maps import open_labels
 from refseg.datasets.metadata import Schema, read_metadata
-from refseg.datasets.videos import FrameFolder, digest, require
+from refseg.datasets.videos import FrameFolder, VideoDataset, digest, require
 
 CARDS = {CARD.name: CARD}
 
@@ -28,7 +28,7 @@ class _Options:
     version: str = "1"
 
 
-def build(request: DatasetRequest) -> LabelMapDataset:
+def build(request: DatasetRequest) -> VideoDataset:
     """Open a split of a folder; only its metadata is read.
 
     Raises:
@@ -37,15 +37,18 @@ def build(request: DatasetRequest) -> LabelMapDataset:
     options = parse_options(_Options, request.options, owner="dataset folder")
     split = _split(request)
     metadata = f"meta_expressions/{split}/meta_expressions.json"
-    frames, labels = f"{split}/JPEGImages", f"{split}/Annotations"
+    frames = f"{split}/JPEGImages"
     root = require(CARD, request, split, metadata, frames)
     entries, content = read_metadata(root, metadata, Schema(listed=False), request.fault)
-    entries = tuple(numbered(entries, metadata, root, request.fault))
-    told = any(s.object_ids is not None for e in entries for s in e.sentences)
-    known_labels = labels if told and (root / labels).is_dir() else None
     card = replace(CARD, version=options.version, splits={split: CARD.splits[_ANY]})
-    return LabelMapDataset(
-        card, split, entries, FrameFolder(root, frames), fingerprint=digest(content), labels=known_labels
+    return open_labels(
+        card,
+        split,
+        entries,
+        FrameFolder(root, frames),
+        fingerprint=digest(content),
+        metadata=metadata,
+        report=request.fault,
     )
 
 

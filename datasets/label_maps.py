@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,36 +12,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refseg.bench.errors import DataError, Fault, InputError
+from refseg.bench.cards import Card
+from refseg.bench.errors import DataError, Fault
 from refseg.bench.layouts.png import VOID
 from refseg.bench.types import GroundTruth, Video
 from refseg.datasets.images import frame_size, read_label_map
 from refseg.datasets.metadata import Entry, Report, Sentence
-from refseg.datasets.videos import VideoDataset, digest, empty, file_sizes, file_states, missing
+from refseg.datasets.videos import (
+    FrameFolder,
+    HiddenDataset,
+    VideoDataset,
+    empty,
+    file_sizes,
+    file_states,
+    missing,
+)
 
 
 class LabelMapDataset(VideoDataset):
     """A split with label maps in ``<labels>/<video>/<frame>.png``; the truth of an expression is png == obj_id.
 
-    ``labels`` is None where labels are hidden.
+    Its entries are those of :func:`numbered`.
     """
 
-    def __init__(self, *args: Any, labels: str | None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, labels: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._labels = labels
         self._decoded: tuple[str, NDArray[np.uint8]] | None = None
         self._lock = threading.Lock()
 
-    def ground_truth(self, video_id: str, expression_id: str) -> GroundTruth | None:
+    def ground_truth(self, video_id: str, expression_id: str) -> GroundTruth:
         """Return the masks of an expression's object, and the void pixels where there are any.
 
         Raises:
             InputError: A label map is bad, or the object is in none of them.
         """
         _, sentence = self._find(video_id, expression_id)
-        number = self._object(sentence)
-        if self._labels is None or number is None:
-            return None
+        number = _number(sentence)
         labels = self.label_maps(video_id)
         masks = labels == number
         if not masks.any():
@@ -52,20 +60,13 @@ class LabelMapDataset(VideoDataset):
         """Return (T, H, W) uint8 object ids, 0 background, 255 void; read-only. The last video's are kept.
 
         Raises:
-            InputError: Labels are hidden, the video is unknown, or a label map is bad.
+            InputError: The video is unknown, or a label map is bad.
         """
-        if self._labels is None:
-            raise InputError(f"The labels of {self.info.name} {self.info.split} are hidden.")
         with self._lock:
             if self._decoded is None or self._decoded[0] != video_id:
                 self._decoded = None
                 self._decoded = (video_id, self._read_labels(self._videos.by_id(video_id)))
             return self._decoded[1]
-
-    @property
-    def framewise(self) -> LabelMapDataset | None:
-        """The truth frame by frame, or None where labels are hidden."""
-        return None if self._labels is None else self
 
     def label_map(self, video_id: str, frame: int) -> NDArray[np.uint8]:
         """Return (H, W) uint8 object ids of one frame; see :meth:`label_maps`."""
@@ -73,20 +74,14 @@ class LabelMapDataset(VideoDataset):
         return read_label_map(self._root, self._label_name(video_id, video.frame_ids[frame]), video.size)
 
     def label_ids(self, video_id: str, expression_id: str) -> tuple[int, ...]:
-        """Return the id of an expression's object."""
-        _, sentence = self._find(video_id, expression_id)
-        number = self._object(sentence)
-        return () if number is None else (number,)
+        """Return the id of an expression's object in label maps."""
+        return (_number(self._find(video_id, expression_id)[1]),)
 
     def truth_fingerprint(self, video_id: str) -> str:
-        """Return a hash of the label maps' files: names, sizes and times."""
-        files = file_states(self._root / str(self._labels) / video_id)
-        listed = [f"{f}.png {files.get(f'{f}.png')}" for f in self._videos.by_id(video_id).frame_ids]
-        return digest("\n".join(listed).encode())
-
-    def _object(self, sentence: Sentence) -> int | None:
-        """Return the number of an expression's object, or None where the metadata does not say."""
-        return None if sentence.object_ids is None else int(sentence.object_ids[0])
+        """Return a hash of a video's label maps' files: names, sizes and times."""
+        states = file_states(self._root / self._labels / video_id)
+        listed = (f"{f}.png {states.get(f'{f}.png')}" for f in self._videos.by_id(video_id).frame_ids)
+        return hashlib.sha256("\n".join(listed).encode()).hexdigest()
 
     def _read_labels(self, video: Video) -> NDArray[np.uint8]:
         labels = np.empty((len(video), *video.size), np.uint8)
@@ -101,14 +96,10 @@ class LabelMapDataset(VideoDataset):
         return f"{self._labels}/{video_id}/{frame_id}.png"
 
     def _truth_files(self, video: Video) -> str:
-        if self._labels is None:
-            return ""
         sizes = file_sizes(self._root / self._labels / video.id)
         return "\n".join(f"{f}.png {sizes.get(f'{f}.png')}" for f in video.frame_ids)
 
     def _truth_faults(self, video: Video, *, quick: bool) -> Iterator[Fault]:
-        if self._labels is None:
-            return
         sizes = file_sizes(self._root / self._labels / video.id)
         found: set[int] = set()
         whole = True
@@ -145,8 +136,8 @@ class LabelMapDataset(VideoDataset):
             return
         told: set[int] = set()
         for sentence in self._entries[video.id].sentences:
-            number = self._object(sentence)
-            if number is not None and number not in found and number not in told:
+            number = _number(sentence)
+            if number not in found | told:
                 told.add(number)
                 yield self._nowhere(video.id, sentence, number, len(video))
 
@@ -176,8 +167,30 @@ class LabelMapDataset(VideoDataset):
         self._lock = threading.Lock()
 
 
+def open_labels(
+    card: Card,
+    split: str,
+    entries: Sequence[Entry],
+    frames: FrameFolder,
+    *,
+    fingerprint: str,
+    metadata: str,
+    report: Report,
+) -> LabelMapDataset | HiddenDataset:
+    """Return a split of Refer-YouTube-VOS's layout, its labels hidden where the metadata has no obj_id.
+
+    Label maps alone say nothing then: those of YouTube-VOS, of first frames only, may lie there.
+    """
+    labels = f"{split}/Annotations"
+    told = any(s.object_ids is not None for e in entries for s in e.sentences)
+    if card.splits[split].labels == "public" or (told and (frames.root / labels).is_dir()):
+        entries = numbered(entries, metadata, frames.root, report)
+        return LabelMapDataset(card, split, entries, frames, fingerprint=fingerprint, labels=labels)
+    return HiddenDataset(card, split, entries, frames, fingerprint=fingerprint)
+
+
 def numbered(entries: Iterable[Entry], name: str, root: Path, report: Report) -> list[Entry]:
-    """Return videos whose expressions have an object's number, 1 to 254, or none; others are reported and left out.
+    """Return videos whose expressions have an object's number, 1 to 254; others are reported and left out.
 
     Args:
         entries: Videos as the metadata has them.
@@ -189,16 +202,22 @@ def numbered(entries: Iterable[Entry], name: str, root: Path, report: Report) ->
     for entry in entries:
         kept = []
         for sentence in entry.sentences:
-            if sentence.object_ids is None or _is_number(sentence.object_ids[0]):
+            found = None if sentence.object_ids is None else sentence.object_ids[0]
+            if found is not None and _is_number(found):
                 kept.append(sentence)
                 continue
             text = (
                 f'{root / name}: "obj_id" of expression {sentence.id!r} of video {entry.id!r} is '
-                f"{sentence.object_ids[0]!r}; a number from 1 to 254 is expected."
+                f"{found!r}; a number from 1 to 254 is expected."
             )
             report(Fault("id", name, text))
         out.append(replace(entry, sentences=tuple(kept)))
     return out
+
+
+def _number(sentence: Sentence) -> int:
+    assert sentence.object_ids is not None, "numbered() sees to it"
+    return int(sentence.object_ids[0])
 
 
 def _is_number(text: str) -> bool:

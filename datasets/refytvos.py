@@ -14,7 +14,7 @@ from refseg.bench.errors import DataError, Fault
 from refseg.bench.options import NoOptions, parse_options
 from refseg.bench.types import DatasetRequest
 from refseg.datasets.cards.refytvos import CARD
-from refseg.datasets.label_maps import LabelMapDataset, numbered
+from refseg.datasets.label_maps import open_labels
 from refseg.datasets.mask_folders import MaskFolderDataset
 from refseg.datasets.metadata import Entry, Schema, read_metadata
 from refseg.datasets.videos import FrameFolder, VideoDataset, digest, require
@@ -40,36 +40,21 @@ def build(request: DatasetRequest) -> VideoDataset:
     require(CARD, request, split, frames, *([f"{split}/Annotations"] if split == "train" else []))
     found, content = read_metadata(root, name, Schema(), request.fault)
     entries = _validation(found, root, name) if split == "valid" else found
-    return open_split(request, split, entries, root, name, FrameFolder(root, frames), digest(content))
-
-
-def open_split(
-    request: DatasetRequest,
-    split: str,
-    entries: Iterable[Entry],
-    root: Path,
-    name: str,
-    frames: FrameFolder,
-    fingerprint: str,
-) -> VideoDataset:
-    """Return a split with its truth: label maps, masks of expressions, or hidden."""
-    entries = numbered(entries, name, root, request.fault)
-    labels = f"{split}/Annotations"
+    folder, labels = FrameFolder(root, frames), f"{split}/Annotations"
     if _has_masks_of_expressions(root / labels, entries):
         return MaskFolderDataset(
             CARD,
             split,
             entries,
-            frames,
-            fingerprint=fingerprint,
+            folder,
+            fingerprint=digest(content),
             labels=labels,
             by_object=False,
             sparse=False,
         )
-    # Without obj_id the label maps of YouTube-VOS (first frames only) may lie there, which say nothing.
-    told = any(s.object_ids is not None for e in entries for s in e.sentences)
-    known = labels if told and (root / labels).is_dir() else None
-    return LabelMapDataset(CARD, split, entries, frames, fingerprint=fingerprint, labels=known)
+    return open_labels(
+        CARD, split, entries, folder, fingerprint=digest(content), metadata=name, report=request.fault
+    )
 
 
 def metadata_name(split: str) -> str:

@@ -205,24 +205,38 @@ class VideoDataset:
         raise unknown_name(f"expression of video {video_id}", expression_id, [s.id for s in video.sentences])
 
 
+class HiddenDataset(VideoDataset):
+    """A split whose labels are not there: it is predicted, and scored by somebody else."""
+
+    def ground_truth(self, video_id: str, expression_id: str) -> None:
+        """Return nothing."""
+        self._find(video_id, expression_id)
+
+    def _truth_files(self, video: Video) -> str:
+        return ""
+
+    def _truth_faults(self, video: Video, *, quick: bool) -> Iterator[Fault]:
+        return iter(())
+
+
 def digest(content: bytes) -> str:
     """Return the SHA-256 of metadata."""
     return hashlib.sha256(content).hexdigest()
 
 
+def file_states(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return file name -> (size in bytes, time of the last change in nanoseconds); nothing without such a folder."""
+    try:
+        with os.scandir(folder) as files:
+            found = {f.name: f.stat() for f in files if f.is_file()}
+    except OSError:
+        return {}
+    return {name: (state.st_size, state.st_mtime_ns) for name, state in found.items()}
+
+
 def file_sizes(folder: Path) -> dict[str, int]:
     """Return file name -> size in bytes; nothing where there is no such folder."""
     return {name: size for name, (size, _) in file_states(folder).items()}
-
-
-def file_states(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return file name -> size in bytes and time of the last change in nanoseconds; see :func:`file_sizes`."""
-    try:
-        with os.scandir(folder) as files:
-            states = {f.name: f.stat() for f in files if f.is_file()}
-    except OSError:
-        return {}
-    return {name: (state.st_size, state.st_mtime_ns) for name, state in states.items()}
 
 
 def missing(root: Path, name: str) -> Fault:

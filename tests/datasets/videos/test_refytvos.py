@@ -1,6 +1,7 @@
 """Refer-YouTube-VOS: which videos are validation, what hides labels, and the traps of its label maps."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from refseg.bench.errors import InputError
+from refseg.bench.types import LabelledDataset
 from refseg.datasets.refytvos import pinned_ids
 
 REAL = Path(__file__).parents[4] / "shared/real/refytvos-meta"
@@ -224,3 +226,29 @@ class TestFaults:
         path = tree.root / "meta_expressions/train/meta_expressions.json"
         path.write_text(path.read_text().replace('"ant"', '"zoo"'))
         assert self.found(faults) == [("duplicate", "meta_expressions/train/meta_expressions.json")]
+
+
+def test_labels_can_be_read_frame_by_frame_exactly_where_they_are_public(tree, opened):
+    tree.write("ytvos")
+    dataset = opened("refytvos", "train")
+    whole = dataset.label_maps("zoo")
+    assert all((dataset.label_map("zoo", t) == whole[t]).all() for t in range(3))
+    assert (dataset.ground_truth("zoo", "5").masks == (whole == dataset.label_ids("zoo", "5")[0])).all()
+    before = [dataset.truth_fingerprint(v) for v in ("zoo", "ant")]
+    path = tree.root / "train/Annotations/zoo/00005.png"
+    os.utime(path, ns=(1, 1))
+    after = [dataset.truth_fingerprint(v) for v in ("zoo", "ant")]
+    assert after[0] != before[0] and after[1] == before[1]
+    tree.write("ytvos", "valid", (min(pinned_ids()),), hidden=True)
+    hidden = opened("refytvos")
+    assert isinstance(dataset, LabelledDataset) and not isinstance(hidden, LabelledDataset)
+    assert not hasattr(hidden, "label_map")
+
+
+def test_a_training_sentence_without_obj_id_is_a_fault(tree, opened, faults):
+    tree.write("ytvos")
+    name = "meta_expressions/train/meta_expressions.json"
+    tree.change(name, lambda c: c["videos"]["zoo"]["expressions"]["3"].pop("obj_id"))
+    assert [f[:2] for f in faults("refytvos", "train")] == [("id", name)]
+    with pytest.raises(InputError, match=r"expression '3' of video 'zoo' is None"):
+        opened("refytvos", "train")
