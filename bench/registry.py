@@ -64,6 +64,10 @@ TABLE: Mapping[Kind, Mapping[str, Entry]] = {
         "refsam_vit_h": Entry(_REFSAM, "RefSAM with SAM ViT-H and T5-3b"),
         "persam_gdino": Entry(_PERSAM, "PerSAM, training-free, from Grounding DINO's box of frame 0"),
         "persam_f_gdino": Entry(_PERSAM, "PerSAM-F: the same with two learnt mask weights"),
+        "sam_track_gdino": Entry(
+            "refseg.methods.sam_track:build",
+            "SAM-Track from Grounding DINO's box of frame 0: SAM, then DeAOT R50-L",
+        ),
         "ftvr_sam": Entry(_REFINE, "FTVR's masks (--set source=PATH) refined by SAM"),
         "refine": Entry(_REFINE, "masks of a method, folder or zip (--set source=…) refined by SAM"),
         "refine_tiny": Entry(_REFINE, "refine with the tiny SAM that is shipped"),

@@ -22,6 +22,7 @@ class Wanted:
         file: Its published file name, looked for in ``$REFSEG_CHECKPOINTS``.
         source: Where it is published.
         expected: ``"SHA-256 …"`` or ``"revision …"`` of what is published.
+        aliases: Other file names that are looked for after it.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Wanted:
     file: str
     source: str
     expected: str
+    aliases: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.file} ({self.source}, {self.expected}; --set {self.option}=PATH)"
@@ -41,7 +43,7 @@ def find_wanted(wanted: Wanted) -> Path | None:
     Raises:
         InputError: The path that is given or configured does not exist.
     """
-    return _find(wanted.name, wanted.given, wanted.option, [wanted.file])
+    return _find(wanted.name, wanted.given, wanted.option, [wanted.file, *wanted.aliases])
 
 
 def missing(wanted: Sequence[Wanted]) -> InputError:

@@ -13,7 +13,7 @@ from torch import nn
 
 from refseg.bench.types import BoolArray, Dataset, Expression, MethodRequest, Video
 from refseg.methods.boxes import BoxPrompt, masks_in_boxes
-from refseg.methods.checkpoints import missing
+from refseg.methods.checkpoints import Wanted, find_wanted, missing
 from refseg.methods.grounding_dino.detector import DetectorOptions, GroundingDino
 from refseg.methods.grounding_dino.load import detector_wanted, empty_detector, find_detector, load_detector
 from refseg.methods.oracle import OracleDetector, Truth
@@ -29,6 +29,8 @@ class FirstFrameOptions(DetectorOptions):
     Attributes:
         detector: Grounding DINO's size, or the box of the truth.
         reference: SAM's mask in that box, or the mask of the truth; then nothing is detected.
+        merge: Expressions of one annotator compete for pixels, as the objects of a video do in the releases; or none
+            do, since two sentences may mean one object.
         sam: SAM's size; ``tiny`` is shipped.
         sam_checkpoint: SAM's weights.
         detector_checkpoint: The detector's: an official ``.pth`` file, a folder or a hub id.
@@ -37,6 +39,7 @@ class FirstFrameOptions(DetectorOptions):
 
     detector: Literal["gdino_swint", "gdino_swinb", "oracle"] = "gdino_swint"
     reference: Literal["sam", "oracle"] = "sam"
+    merge: Literal["none", "annotator"] = "none"
     sam: Literal["tiny", "vit_b", "vit_l", "vit_h"] = "vit_h"
     sam_checkpoint: str | None = None
     detector_checkpoint: str | None = None
@@ -56,6 +59,16 @@ class FirstFrameOptions(DetectorOptions):
         """Return the options that change predictions; files have their hashes beside them."""
         files = ("sam_checkpoint", "detector_checkpoint", "tokenizer")
         return {k: v for k, v in asdict(self).items() if k not in files}
+
+    def competing(self, expressions: Sequence[Expression], rows: Sequence[int]) -> list[list[int]]:
+        """Return those of the expressions' rows that compete for pixels together, by ``merge``; the others alone."""
+        groups: dict[tuple[str, int | None], list[int]] = {}
+        for k in rows:
+            annotator = expressions[k].annotator
+            together = self.merge == "annotator" and annotator is not None
+            key = ("annotator", annotator) if together else ("row", k)
+            groups.setdefault(key, []).append(k)
+        return list(groups.values())
 
 
 @dataclass(frozen=True)
@@ -91,12 +104,20 @@ class FirstFrame:
         request: The method's.
         options: Its options.
         box_prompt: How SAM is asked for the mask in a box.
+        also: Checkpoints of later stages; they are only looked for here, so that one error names all that is missing.
 
     Raises:
         InputError: Checkpoints are missing (all are named) or do not fit.
     """
 
-    def __init__(self, request: MethodRequest, options: FirstFrameOptions, *, box_prompt: BoxPrompt) -> None:
+    def __init__(
+        self,
+        request: MethodRequest,
+        options: FirstFrameOptions,
+        *,
+        box_prompt: BoxPrompt,
+        also: Sequence[Wanted] = (),
+    ) -> None:
         self._options, self._box_prompt = options, box_prompt
         self._truth = Truth(request.name)
         self.detector: Detector | None = None
@@ -104,7 +125,7 @@ class FirstFrame:
         empty = request.device == "meta"
         path = SAM_TINY
         if not empty:
-            path = self._found()
+            path = self._found(also)
             self.weights[path.name] = file_sha256(path)
         self.sam = load_promptable(options.sam, path, device=request.device, dtype=request.dtype)
         if options.detects:
@@ -119,13 +140,15 @@ class FirstFrame:
         elif options.detector == "oracle":
             self.detector = OracleDetector(self._truth)
 
-    def _found(self) -> Path:
-        """Return SAM's weights; where they or the detector's too are nowhere, all are named in one error."""
+    def _found(self, also: Sequence[Wanted]) -> Path:
+        """Return SAM's weights; where they or other stages' are nowhere, all are named in one error."""
         options = self._options
+        lacking = [wanted for wanted in also if find_wanted(wanted) is None]
         path = find_sam(options.sam, options.sam_checkpoint)
-        if path is not None:
+        if path is not None and not lacking:
             return path
-        lacking = [sam_wanted(options.sam, options.sam_checkpoint)]
+        if path is None:
+            lacking = [sam_wanted(options.sam, options.sam_checkpoint), *lacking]
         size = options.detector.removeprefix("gdino_")
         if options.detects and find_detector(size, options.detector_checkpoint) is None:
             lacking.append(detector_wanted(size, options.detector_checkpoint))

@@ -37,8 +37,6 @@ class PerSamOptions(FirstFrameOptions):
 
     Attributes:
         procedure: The release's for videos, or for images: then every frame is compared with frame 0 alone.
-        merge: Expressions of one annotator compete for pixels frame by frame, as objects do in the release; or none
-            do, since two sentences may mean one object.
         top_points: How many of the most similar pixels are prompted with (videos).
         margin: Pixels that the box of the previous mask grows by (videos).
         area_overflow: The release's comparison of areas modulo 256 (videos).
@@ -47,7 +45,6 @@ class PerSamOptions(FirstFrameOptions):
     """
 
     procedure: Literal["video", "image"] = "video"
-    merge: Literal["none", "annotator"] = "none"
     top_points: int | None = None
     margin: int = 10
     area_overflow: bool = False
@@ -105,7 +102,7 @@ class PerSamGdino:
         extras = [f.extras for f in first]
         yield FramePrediction(0, masks, scores, np.stack([f.probability for f in first]), extras)
         follow = {k: self._start(features, m) for k, m in enumerate(masks) if m.any()}
-        groups = self._groups(expressions, [*follow])
+        groups = self._options.competing(expressions, [*follow])
         for frame in range(1, len(video)):
             features = self._sam.encode(video.read(frame))
             answers = {k: step(features, masks[k]) for k, step in follow.items()}
@@ -145,15 +142,6 @@ class PerSamGdino:
         )
         tracked = PerSamVideo(self._sam, chosen, features, mask)
         return lambda features, previous: tracked.step(features, previous).result
-
-    def _groups(self, expressions: Sequence[Expression], followed: Sequence[int]) -> list[list[int]]:
-        """Return the rows that compete for pixels; each alone where expressions of different objects are not known."""
-        groups: dict[object, list[int]] = {}
-        for k in followed:
-            annotator = expressions[k].annotator
-            alone = self._options.merge == "none" or annotator is None
-            groups.setdefault(("row", k) if alone else ("annotator", annotator), []).append(k)
-        return list(groups.values())
 
 
 def _kept(logits: Sequence[Tensor], won: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from refseg.methods.boxes import tight_box
 from refseg.methods.persam.image import PerSamImage, attention_guidance
 from refseg.methods.persam.target import at_full_size, similarity, target_cells
 from refseg.methods.sam.promptable import SamPromptable
@@ -30,6 +31,7 @@ def test_frame_0_of_libby_as_its_own_reference(sam, few, libby, libby_mask, stor
         close(answer.low_res_logits[0, :, ::8, ::8], few[f"pass{i}_logits_every_8"], atol=2e-3, rtol=0)
         close(answer.scores[0], few[f"pass{i}_scores"], atol=1e-4, rtol=0)
     assert [int(a.scores.argmax()) for a in passes.answers[1:]] == [few["pass2_best"], few["pass3_best"]]
+    assert tight_box(found(passes.answers[1].best())).tolist() == few["box"].tolist()
     different = found(passes.result) != stored_mask(few["final_mask_bits"])
     assert different.mean() < 1e-4
 
@@ -48,6 +50,7 @@ def test_every_step_from_the_official_embedding(sam_decoder, golden, stored, lib
     for i, answer in enumerate(passes.answers, 1):
         close(answer.low_res_logits[0], expected[f"pass{i}_logits"], **LOGITS)
         close(answer.scores[0], expected[f"pass{i}_scores"], **SCORES)
+    assert tight_box(found(passes.answers[1].best())).tolist() == expected["box"].tolist()
     assert (found(passes.result) != stored_mask(expected["final_mask_bits"])).sum() <= 4
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from refseg.methods.boxes import tight_box
 from refseg.methods.persam.target import similarity
 from refseg.methods.persam.video import PerSamVideo, VideoOptions, compete, enlarged_box
 from refseg.methods.sam.promptable import SamPromptable
@@ -41,6 +42,10 @@ def check(passes, expected, *, atol):
     for i, answer in enumerate(passes.answers, 1):
         close(answer.low_res_logits[0], expected[f"o0_pass{i}_logits"], atol=atol)
         close(answer.scores[0], expected[f"o0_pass{i}_scores"], atol=1e-4)
+    assert (
+        tight_box((passes.answers[1].best().logits[0, 0] > 0).numpy()).tolist()
+        == expected["o0_box3"].tolist()
+    )
     assert passes.answers[2].scores.argmax() == expected["o0_pass3_best"]
     different = compete([passes.result.logits[0, 0]])[0].numpy() != (expected["label_map"] == 1)
     assert different.sum() <= 40

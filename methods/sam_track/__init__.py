@@ -1,0 +1,12 @@
+"""SAM-Track with Grounding DINO: a detected box, SAM's mask in it, DeAOT through the video."""
+
+from __future__ import annotations
+
+from refseg.bench.types import Method, MethodRequest
+
+
+def build(request: MethodRequest) -> Method:
+    """Build ``sam_track_gdino``."""
+    from refseg.methods.sam_track.method import SamTrackGdino
+
+    return SamTrackGdino(request)

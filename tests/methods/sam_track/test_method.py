@@ -1,0 +1,128 @@
+"""SAM-Track composed with oracles in the place of Grounding DINO and a DeAOT with made-up weights."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from refseg.bench import registry
+from refseg.bench.errors import InputError
+from refseg.bench.predict import check_frame
+from refseg.bench.types import MethodRequest
+from refseg.methods.deaot.build import DEAOT_CONFIGS, build_deaot
+from refseg.methods.deaot.tracker import DeAotTracker
+from refseg.methods.first_frame import FirstMask
+from refseg.methods.grounding_dino import load
+from refseg.methods.sam_track.method import label_map
+
+
+@pytest.fixture(autouse=True)
+def _empty_hub(nothing_configured, monkeypatch):
+    monkeypatch.setattr(load, "_snapshot", lambda *args, **options: None)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Random weights of the smallest DeAOT."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "deaott.pth"
+    torch.save(build_deaot(DEAOT_CONFIGS["deaott"]).state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def video(shapes):
+    """Three frames and expressions of two objects that are there from the first frame on."""
+    for whole in shapes.videos():
+        seen = [e for e in whole.expressions if shapes.ground_truth(whole.id, e.id).masks[0].sum() > 50]
+        others = [e for e in seen if e.object_ids != seen[0].object_ids]
+        if others:
+            return replace(whole, frame_ids=whole.frame_ids[:3], expressions=(seen[0], others[0]))
+    raise AssertionError("no video has two such objects")
+
+
+def method(weights=None, **options):
+    tracker = {} if weights is None else {"tracker": "deaott", "tracker_checkpoint": str(weights)}
+    return registry.build_method(MethodRequest("sam_track_gdino", {"sam": "tiny", **tracker, **options}))
+
+
+def predicted(built, dataset, video):
+    built.bind(dataset)
+    found = list(built.segment(video, video.expressions))
+    for p in found:
+        check_frame("it", p, (len(video.expressions), *video.size))
+    assert [p.frame for p in found] == list(range(len(video)))
+    return found
+
+
+@pytest.mark.parametrize("merge", ["none", "annotator"])
+def test_true_masks_are_followed_by_the_tracker(weights, shapes, video, merge):
+    """Alone, an expression has a tracker of its own; those of one annotator share one and do not overlap."""
+    shown = replace(video, expressions=tuple(replace(e, annotator=0) for e in video.expressions))
+    built = method(weights, reference="oracle", merge=merge)
+    found = predicted(built, shapes, shown)
+    truth = [shapes.ground_truth(video.id, e.id).masks[0] for e in video.expressions]
+    groups = [[0], [1]] if merge == "none" else [[0, 1]]
+    for rows in groups:
+        labels = sum((i + 1) * truth[k] for i, k in enumerate(rows)).astype(np.uint8)
+        tracker = DeAotTracker(built._model)
+        tracker.add_reference(video.read(0), labels)
+        for p in found[1:]:
+            soft = tracker.propagate(video.read(p.frame)).softmax(0).cpu().numpy()
+            labels = soft.argmax(0).astype(np.uint8)
+            tracker.update(labels)
+            for i, k in enumerate(rows):
+                assert np.array_equal(p.masks[k], labels == i + 1)
+                np.testing.assert_allclose(p.probabilities[k], soft[i + 1].astype(np.float16), atol=1e-3)
+    assert built.info.uses_truth and set(built.modules()) == {"sam", "tracker"}
+    assert len(built.info.weights) == 2
+
+
+def test_what_is_not_found_stays_empty_and_boxes_are_told(weights, shapes, video):
+    built = method(weights, detector="oracle")
+    detect = built._first.detector.detect
+    built._first.detector.detect = lambda *args: [detect(*args)[0], None]
+    found = predicted(built, shapes, video)
+    assert found[0].extras[0]["box_passed"] is True and found[0].extras[1] == {}
+    assert found[0].masks[0].any() and found[1].extras is None
+    assert not any(p.masks[1].any() or p.probabilities[1].any() or p.scores[1] for p in found)
+
+
+def test_an_object_that_another_covers_is_none_of_the_tracker_s(weights, shapes, video):
+    twice = tuple(replace(video.expressions[0], annotator=0) for _ in range(2))
+    found = predicted(
+        method(weights, reference="oracle", merge="annotator"), shapes, replace(video, expressions=twice)
+    )
+    assert found[0].masks[0].any()
+    assert not any(p.masks[1].any() or (p.probabilities[1] > 0.5).any() for p in found)
+
+
+def test_overlapping_masks_go_to_the_surer_one():
+    a, b = np.array([[True, True, False, False]]), np.array([[False, True, True, False]])
+    first = [
+        FirstMask(a, np.array([[0.9, 0.6, 0.1, 0.4]], np.float16), 1.0),
+        FirstMask(b, np.array([[0.2, 0.8, 0.7, 0.3]], np.float16), 1.0),
+    ]
+    assert label_map(first).tolist() == [[1, 2, 2, 0]]
+
+
+def test_missing_checkpoints_of_all_stages_are_named_together():
+    with pytest.raises(InputError) as caught:
+        method(sam="vit_h")
+    said = str(caught.value)
+    for part in (
+        "3 checkpoints are missing",
+        "sam_vit_h_4b8939.pth",
+        "R50_DeAOTL_PRE_YTB_DAV.pth",
+        "7e8a8d83310739",
+    ):
+        assert part in said
+    assert (
+        "groundingdino_swint_ogc.pth" in said and "--set tracker_checkpoint=PATH" in said and "\n" not in said
+    )
+
+
+def test_wrong_memory_is_told(weights):
+    with pytest.raises(InputError, match="long_term_gap=0 is not positive"):
+        method(weights, reference="oracle", long_term_gap="0")
