@@ -38,8 +38,12 @@ class _Result:
 
     def facts(self) -> dict[str, Any]:
         """Return what the comparison says of it."""
-        name = self.content.get("method", self.path.name)
-        return {"path": str(self.path), "method": name, "failures": len(self.content["failures"])}
+        return {
+            "path": str(self.path),
+            "method": self.content.get("method", self.path.name),
+            "failures": len(self.content["failures"]),
+            "missing": self.content.get("missing", 0),
+        }
 
 
 def compare(a: str, b: str) -> dict[str, Any]:
@@ -53,11 +57,11 @@ def compare(a: str, b: str) -> dict[str, Any]:
         b: The other; differences are B less A.
 
     Returns:
-        ``{"a", "b": {"path", "method", "failures"}, "dataset", "version", "split", "protocols": [{"protocol", "items",
-        "bootstrap", "metrics": {name: {"a", "b", "difference", "interval", "verdict"}}, "only_a", "only_b"}],
-        "only_a", "only_b"}``: metrics and differences in percent; ``interval`` is None where there is none; ``verdict``
-        is ``"higher"``, ``"lower"``, ``"within noise"``, ``"equal"`` or ``"no interval"``; ``only_…`` name items, and
-        protocols, that one result lacks.
+        ``{"a", "b": {"path", "method", "failures", "missing"}, "dataset", "version", "split", "protocols":
+        [{"protocol", "items", "bootstrap", "metrics": {name: {"a", "b", "difference", "interval", "verdict"}},
+        "only_a", "only_b"}], "only_a", "only_b"}``: metrics and differences in percent; ``interval`` is None where
+        there is none; ``verdict`` is ``"higher"``, ``"lower"``, ``"within noise"``, ``"equal"`` or ``"no interval"``;
+        ``only_…`` name items, and protocols, that one result lacks.
 
     Raises:
         InputError: One of them is no result, nothing of it is scored, or they differ in dataset, version, split,

@@ -40,7 +40,8 @@ def _text(found: Mapping[str, Any]) -> str:
     for letter in "ab":
         one = found[letter]
         failed = f", {one['failures']} videos failed" if one["failures"] else ""
-        lines.append(f"{letter.upper()}: {one['method']} ({one['path']}{failed})")
+        missing = f", {one['missing']} missing predictions taken as empty" if one["missing"] else ""
+        lines.append(f"{letter.upper()}: {one['method']} ({one['path']}{failed}{missing})")
     for one in found["protocols"]:
         lines += ["", _protocol_text(one)]
     for letter in "ab":

@@ -33,24 +33,30 @@ class LabelMaps:
 
     Args:
         name: The protocol's name.
-        task: ``task(prediction, truth, name=…)`` scores one video's (T, H, W) label maps.
+        task: ``task(prediction, truth, name=…)`` scores one video's label maps.
+        annotated: Refuse videos without annotators; else theirs is one set of label maps, number 0.
     """
 
     metrics = ("J&F", "J", "J-recall", "J-decay", "F", "F-recall", "F-decay")
 
-    def __init__(self, name: str, task: Task) -> None:
-        self.name, self._task = name, task
+    def __init__(self, name: str, task: Task, *, annotated: bool) -> None:
+        self.name, self._task, self._annotated = name, task, annotated
 
     def score_video(self, dataset: Dataset, video: Video, predictions: Predictions) -> list[ScoredItem]:
         """Score one video for each annotator.
 
         Raises:
-            InputError: The dataset has no label maps, or the official evaluator would stop.
+            InputError: The dataset has no label maps or no annotators, or the official evaluator would stop.
         """
         truth = video_labels(dataset, video)
         if truth is None:
             raise InputError(
                 f"{self.name} needs label maps (DAVIS), which {dataset.info.name} has not; choose another --protocol."
+            )
+        if self._annotated and all(e.annotator is None for e in video.expressions):
+            raise InputError(
+                f"{self.name} is a mean over annotators, and no sentence of {video.id} is an annotator's; choose "
+                "another --protocol."
             )
         items = []
         for annotator in annotators(video, predictions):
@@ -109,4 +115,5 @@ def _item(video: Video, annotator: int, matched: MatchedObject) -> ScoredItem:
 
 def build(name: str) -> LabelMaps:
     """Build the protocol under one of its names."""
-    return LabelMaps(name, semi_supervised if name.endswith("/semi_supervised") else unsupervised)
+    task = semi_supervised if name.endswith("/semi_supervised") else unsupervised
+    return LabelMaps(name, task, annotated=name.startswith("refdavis/"))

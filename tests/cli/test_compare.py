@@ -41,8 +41,11 @@ def test_compare_prints_the_difference_and_what_is_in_one_only(bench, two_runs):
 def test_compare_gives_json_alone_and_takes_what_score_wrote(bench, two_runs):
     found = bench("compare", "oracle", "empty", "--json", "-").json
     assert found["a"]["method"] == "oracle" and found["protocols"][0]["metrics"]["J&F"]["verdict"] == "lower"
-    bench("score", "empty", "--dataset", "refshapes", "--json", "empty.json")
+    next((two_runs / "empty/predictions").glob("*/0.json")).unlink()
+    bench("score", "empty", "--dataset", "refshapes", "--on-missing", "empty", "--json", "empty.json")
     assert bench("compare", "oracle", "empty.json", "--json", "-").json["protocols"] == found["protocols"]
+    told = "B: empty (empty.json, 1 missing predictions taken as empty)"
+    assert told in bench("compare", "oracle", "empty.json").out
 
 
 def test_compare_refuses_in_one_sentence(bench, two_runs):

@@ -211,13 +211,14 @@ def test_davis_tasks_score_label_maps_that_no_sentence_made(few, given, clip):
         def label_maps(self, video_id):
             return truth
 
+    labelled, predictions = Labelled([v], {}), given({}, {("v", 0): swapped})
     found = {
-        name: score_predictions(
-            Labelled([v], {}), given({}, {("v", 0): swapped}), registry.build_protocol(name)
-        )
+        name: score_predictions(labelled, predictions, registry.build_protocol(name))
         for name in ("davis/unsupervised", "davis/semi_supervised")
     }
     assert [found[n]["metrics"]["J"] for n in found] == [100, 0]
+    with pytest.raises(InputError, match="is a mean over annotators, and no sentence of v is an annotator's"):
+        score_predictions(labelled, predictions, refdavis.build("refdavis/published"))
     assert [found[n]["items"][0]["frames"] for n in found] == [4, 2]
 
 
