@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from refseg.bench.errors import InputError
+from refseg.bench.layouts.png_fast import decode_plain
 from refseg.bench.types import BoolArray
 
 MOST_IDS = 20
@@ -35,12 +36,16 @@ def decode_labels(data: bytes, name: str, size: tuple[int, int] | None) -> NDArr
     Raises:
         InputError: It is damaged, of another size, coloured, or grey with values that are no ids.
     """
-    image = _open(data, name, size)
-    if image.mode not in ("P", "L"):
-        raise InputError(f"{name} is a PNG of mode {image.mode}; {_wanted(image.mode)}")
-    labels = _decode(image, name)
-    if image.mode == "L":
-        _refuse_grey(_values(image), name)
+    plain = decode_plain(data, size)
+    if plain is None:
+        image = _open(data, name, size)
+        if image.mode not in ("P", "L"):
+            raise InputError(f"{name} is a PNG of mode {image.mode}; {_wanted(image.mode)}")
+        mode, labels = image.mode, _decode(image, name)
+    else:
+        mode, labels = plain.mode, plain.values
+    if mode == "L":
+        _refuse_grey(_values(labels), name)
     return labels
 
 
@@ -50,13 +55,17 @@ def decode_mask(data: bytes, name: str, size: tuple[int, int] | None) -> BoolArr
     Raises:
         InputError: It is damaged, of another size, coloured, or holds other values.
     """
-    image = _open(data, name, size)
-    if image.mode not in ("L", "P", "1"):
-        raise InputError(
-            f"{name} is a PNG of mode {image.mode}; one 8-bit channel with 0 and 255 is expected."
-        )
-    values = _decode(image, name)
-    found = _values(image)
+    plain = decode_plain(data, size)
+    if plain is None:
+        image = _open(data, name, size)
+        if image.mode not in ("L", "P", "1"):
+            raise InputError(
+                f"{name} is a PNG of mode {image.mode}; one 8-bit channel with 0 and 255 is expected."
+            )
+        values = _decode(image, name)
+    else:
+        values = plain.values
+    found = _values(values)
     if {*found} - {0, 255} and {*found} - {0, 1}:
         told = ", ".join(map(str, found[:6])) + (", …" if len(found) > 6 else "")
         raise InputError(
@@ -119,8 +128,11 @@ def _decode(image: Image.Image, name: str) -> NDArray[np.uint8]:
         raise InputError(f"{name} is truncated or damaged ({error}); copy it again.") from None
 
 
-def _values(image: Image.Image) -> list[int]:
-    return [value for value, count in enumerate(image.histogram()) if count]
+def _values(pixels: NDArray[np.uint8]) -> list[int]:
+    # Compiled code is not needed to write masks, so it is imported where they are read.
+    from refseg.bench.scoring.packed import present_values
+
+    return present_values(pixels)
 
 
 def _refuse_grey(found: list[int], name: str) -> None:
