@@ -89,6 +89,7 @@ def noise(*what):
 def _nobody_s_computer(tmp_path, monkeypatch):
     """Neither the user's configuration nor data folders take part, and default paths lie in the test's folder."""
     monkeypatch.setenv("REFSEG_CONFIG", str(tmp_path / "config.json"))
+    monkeypatch.setenv("REFSEG_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("REFSEG_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
 

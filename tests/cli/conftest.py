@@ -43,6 +43,7 @@ class Done:
 def _nobody_s_computer(tmp_path, monkeypatch):
     """Neither the user's configuration nor data folders take part, and default paths lie in the test's folder."""
     monkeypatch.setenv("REFSEG_CONFIG", str(tmp_path / "config.json"))
+    monkeypatch.setenv("REFSEG_CACHE", str(tmp_path / "cache"))
     for name in ("REFSEG_DATA", "REFSEG_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
