@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from refseg.bench.errors import InputError
+from refseg.bench.layouts.png_fast import decode_plain
 from refseg.bench.types import BoolArray
 
 MOST_IDS = 20
@@ -52,11 +53,15 @@ def decode_labels(data: bytes, name: str, size: tuple[int, int] | None) -> NDArr
     Raises:
         MaskFault: It is damaged, of another size, coloured, or grey with values that are no ids.
     """
-    image = _open(data, name, size)
-    _refuse_mode(image.mode, name, labels=True)
-    labels = _decode(image, name)
-    if image.mode == "L":
-        _refuse_grey(_values(image), name)
+    plain = decode_plain(data, size)
+    if plain is None:
+        image = _open(data, name, size)
+        _refuse_mode(image.mode, name, labels=True)
+        mode, labels = image.mode, _decode(image, name)
+    else:
+        mode, labels = plain.mode, plain.values
+    if mode == "L":
+        _refuse_grey(_values(labels), name)
     return labels
 
 
@@ -72,10 +77,14 @@ def decode_mask(data: bytes, name: str, size: tuple[int, int] | None) -> BoolArr
 
 def decode_values(data: bytes, name: str, size: tuple[int, int] | None) -> NDArray[np.uint8]:
     """Return the (H, W) values of a mask as they are stored, 0 and 255 or 0 and 1; see :func:`decode_mask`."""
-    image = _open(data, name, size)
-    _refuse_mode(image.mode, name, labels=False)
-    values = _decode(image, name)
-    found = _values(image)
+    plain = decode_plain(data, size)
+    if plain is None:
+        image = _open(data, name, size)
+        _refuse_mode(image.mode, name, labels=False)
+        values = _decode(image, name)
+    else:
+        values = plain.values
+    found = _values(values)
     if {*found} - {0, 255} and {*found} - {0, 1}:
         told = ", ".join(map(str, found[:6])) + (", …" if len(found) > 6 else "")
         raise MaskFault(
@@ -152,8 +161,11 @@ def _decode(image: Image.Image, name: str) -> NDArray[np.uint8]:
         raise MaskFault(f"{name} is truncated or damaged ({error}); copy it again.") from None
 
 
-def _values(image: Image.Image) -> list[int]:
-    return [value for value, count in enumerate(image.histogram()) if count]
+def _values(pixels: NDArray[np.uint8]) -> list[int]:
+    # Compiled code is not needed to write masks, so it is imported where they are read.
+    from refseg.bench.scoring.packed import present_values
+
+    return present_values(pixels)
 
 
 def _refuse_grey(found: list[int], name: str) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from refseg.bench.errors import InputError
 from refseg.bench.layouts.png import MOST_IDS, VOID
@@ -84,6 +83,9 @@ def unsupervised(prediction: LabelMaps, truth: LabelMaps, *, name: str) -> list[
         )
     counts = counts.reshape(true.length, MOST_IDS, objects, -1)[:, :proposals]
     j, f = (np.moveaxis(scores, 0, -1) for scores in (region_from(counts), boundary_from(counts)))
+    # Half a second to import, which the other task need not pay.
+    from scipy.optimize import linear_sum_assignment
+
     rows, columns = linear_sum_assignment(-(j.mean(-1) + f.mean(-1)) / 2)
     return [
         MatchedObject(int(o) + 1, int(p) + 1, j[p, o], f[p, o]) for p, o in zip(rows, columns, strict=True)

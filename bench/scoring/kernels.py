@@ -570,3 +570,51 @@ def count_pairs(
                 out[p, 5] = _hits(a_thin, a_places[i], b_thick, b_places[j], radius)
                 out[p, 6] = _hits(b_thin, b_places[j], a_thick, a_places[i], radius)
     return out
+
+
+@_compiled
+def unfilter(lines: Bytes) -> Bytes:
+    """Return the pixels of a PNG of one byte a pixel.
+
+    Args:
+        lines: (H, 1 + W) rows as they are stored, each after its filter's number, 0 to 4.
+    """
+    height, width = lines.shape[0], lines.shape[1] - 1
+    out = np.empty((height, width), np.uint8)
+    before = np.zeros(width, np.uint8)
+    for y in range(height):
+        kind, line, row = lines[y, 0], lines[y, 1:], out[y]
+        left = corner = np.uint8(0)
+        if kind == 0:
+            for x in range(width):
+                row[x] = line[x]
+        elif kind == 1:
+            for x in range(width):
+                left = np.uint8(left + line[x])
+                row[x] = left
+        elif kind == 2:
+            for x in range(width):
+                row[x] = line[x] + before[x]
+        elif kind == 3:
+            for x in range(width):
+                left = np.uint8(line[x] + ((np.int64(left) + before[x]) >> 1))
+                row[x] = left
+        else:
+            for x in range(width):
+                above = before[x]
+                left = np.uint8(line[x] + _nearest(np.int64(left), np.int64(above), np.int64(corner)))
+                corner = above
+                row[x] = left
+        before = row
+    return out
+
+
+@_inner
+def _nearest(left: Int, above: Int, corner: Int) -> Int:
+    """Return Paeth's prediction: the neighbour nearest to left + above - corner, of equals the first of these."""
+    if above == corner:
+        return left
+    to_left, to_above, to_corner = abs(above - corner), abs(left - corner), abs(left + above - 2 * corner)
+    if to_left <= to_above and to_left <= to_corner:
+        return left
+    return above if to_above <= to_corner else corner

@@ -29,7 +29,6 @@ __all__ = [
     "BOUND_TH",
     "Scores",
     "bound_pixels",
-    "boundary_map",
     "boundary_measure",
     "intersection_and_union",
     "region_and_boundary",
@@ -88,20 +87,6 @@ def region_and_boundary(
     """Return J and F of each frame, (T,) each; see :func:`region_similarity` and :func:`boundary_measure`."""
     counts = _counts(prediction, truth, void, bound_th)
     return region_from(counts), boundary_from(counts)
-
-
-def boundary_map(masks: BoolArray) -> BoolArray:
-    """Return where a (..., H, W) mask differs from its right, lower or lower-right neighbour.
-
-    In the last row only the right neighbour counts, in the last column only the lower one.
-    """
-    out = np.zeros(masks.shape, bool)
-    down = masks[..., :-1, :] != masks[..., 1:, :]
-    right = masks[..., :, :-1] != masks[..., :, 1:]
-    out[..., :-1, :] |= down
-    out[..., :, :-1] |= right
-    out[..., :-1, :-1] |= masks[..., :-1, :-1] != masks[..., 1:, 1:]
-    return out
 
 
 def _counts(
