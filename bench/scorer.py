@@ -29,6 +29,7 @@ from refseg.bench.store import RunFolder, SavedRun
 from refseg.bench.subset import subset
 from refseg.bench.types import Dataset, OnMissing, Predictions, Video
 
+_LOST_SCORES = "this layout holds no confidence, so mAP is left out; score the run itself for it."
 _LOST_IN_MASKS = (
     "masks carry no probabilities, so where two overlap the object with the lower id takes the pixels; label maps "
     "(layout davis) or the run itself can score otherwise."
@@ -167,6 +168,11 @@ def reads_label_maps(protocol: str) -> bool:
     return protocol == "refdavis/published" or protocol.startswith("davis/")
 
 
+def reads_scores(protocol: str) -> bool:
+    """Return whether a protocol ranks masks by the method's confidence (mAP), which no layout but a run's holds."""
+    return protocol == "a2d"
+
+
 def _open(request: ScoreRequest) -> Opened:
     for name in request.protocols:
         registry.entry("protocols", name)
@@ -209,6 +215,8 @@ def _looked_at(
         if opened.layout != "run" and reads_label_maps(protocol) != (opened.layout == "davis"):
             lost = _LOST_IN_LABELS if opened.layout == "davis" else _LOST_IN_MASKS
             findings.append(Finding("lost_overlap", "note", 1, (protocol,), f"{protocol}: {lost}"))
+        if opened.layout != "run" and reads_scores(protocol):
+            findings.append(Finding("lost_scores", "note", 1, (protocol,), f"{protocol}: {_LOST_SCORES}"))
     return findings
 
 

@@ -55,7 +55,7 @@ def decode_plain(data: bytes, size: tuple[int, int] | None) -> PlainImage | None
     try:
         # One byte more than is expected, so that a file that would give more is seen and costs no memory.
         rows = inflate.decompress(packed, expected + 1)
-    except zlib_ng.error:
+    except zlib_ng.error:  # type: ignore[misc]  # its stub says an instance
         return None
     if len(rows) != expected or not inflate.eof:
         return None

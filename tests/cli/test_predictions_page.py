@@ -24,7 +24,7 @@ OTHERS = {
 
 def test_every_finding_is_explained():
     told = {m[1] for m in re.finditer(r"^\| `(\w+)` \| (?:missing|error|note) \|", PAGE, re.MULTILINE)}
-    assert told == {*FAULTS, *OTHERS, "one_annotator", "lost_overlap"}
+    assert told == {*FAULTS, *OTHERS, "one_annotator", "lost_overlap", "lost_scores"}
 
 
 def test_the_example_prints_what_the_page_shows(bench, tmp_path, monkeypatch):
