@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from refseg.bench.errors import InputError
 from refseg.methods.curve import draw_curve
+from refseg.methods.team import Team
 
 T = TypeVar("T")
 Losses = dict[str, torch.Tensor]
@@ -55,10 +56,13 @@ class Training:
         network: What is trained; its whole state goes into the checkpoint.
         optimizer: Over the learnable parameters.
         schedule: Factor on every learning rate by step.
-        make_batch: Batch by step; a pure function, run ahead in a worker process.
-        compute: Losses of a batch; ``"loss"`` is minimised.
+        make_batch: Batch by step, and its share that process ``rank`` of ``processes`` computes; a pure function, run
+            ahead in a worker process.
+        compute: Losses of a batch, means over its rows; ``"loss"`` is minimised.
         evaluate: Figures for the log, by step; run every ``evaluate_every`` steps and at the end.
         fingerprint: Settings that must agree for a resume.
+        rows: Number of rows of a batch; shares weigh by it.
+        processes: Processes that share each batch and add up their gradients.
     """
 
     out: Path
@@ -66,10 +70,12 @@ class Training:
     network: nn.Module
     optimizer: torch.optim.Optimizer
     schedule: Callable[[int], float]
-    make_batch: Callable[[int], Any]
+    make_batch: Callable[[int, int], Any]
     compute: Callable[[Any, int], Losses]
     evaluate: Callable[[], Mapping[str, float]]
     fingerprint: str
+    rows: Callable[[Any], int] = lambda batch: 1
+    processes: int = 1
     evaluate_every: int = 500
     checkpoint_every: int = 100
     log_every: int = 20
@@ -84,17 +90,26 @@ class Training:
         self.out.mkdir(parents=True, exist_ok=True)
         scheduler = LambdaLR(self.optimizer, self.schedule)
         start, spent = self._restore(scheduler) if resume else self._fresh()
+        with Team(self.processes, lambda team: self._follow(team, start, scheduler)) as team:
+            return self._lead(team, start, spent, scheduler)
+
+    def _follow(self, team: Team, start: int, scheduler: LambdaLR) -> None:
+        """Compute a share of every step; the leader logs, evaluates and saves."""
+        for step, batch in self._batches(start, team.rank):
+            self._step(batch, step, scheduler, team)
+
+    def _lead(self, team: Team, start: int, spent: dict[str, float], scheduler: LambdaLR) -> dict[str, float]:
         begin, cpu = time.perf_counter(), time.process_time()
         before = dict(spent)
         sums: dict[str, float] = {}
-        for step, batch in self._batches(start):
-            losses = self._step(batch, step, scheduler)
+        for step, batch in self._shown(self._batches(start, team.rank), start):
+            losses = self._step(batch, step, scheduler, team)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value
             done = step + 1
             spent = {
                 "wall_seconds": before["wall_seconds"] + time.perf_counter() - begin,
-                "cpu_seconds": before["cpu_seconds"] + time.process_time() - cpu,
+                "cpu_seconds": before["cpu_seconds"] + (time.process_time() - cpu) * self.processes,
             }
             if done % self.log_every == 0 or done == self.steps:
                 n = done % self.log_every or self.log_every
@@ -110,29 +125,32 @@ class Training:
         draw_curve(self.out / "log.csv", self.out / "curve.png")
         return spent
 
-    def _step(self, batch: Any, step: int, scheduler: LambdaLR) -> dict[str, float]:
+    def _step(self, batch: Any, step: int, scheduler: LambdaLR, team: Team) -> dict[str, float]:
         torch.manual_seed(step)
         losses = self.compute(batch, step)
         self.optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()  # type: ignore[no-untyped-call]
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        values = team.mean(parameters, {k: float(v.detach()) for k, v in losses.items()}, self.rows(batch))
         torch.nn.utils.clip_grad_norm_(parameters, self.clip_norm)
         self.optimizer.step()
         scheduler.step()
-        return {k: float(v.detach()) for k, v in losses.items()}
+        return values
 
-    def _batches(self, start: int) -> Iterator[tuple[int, Any]]:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+    def _batches(self, start: int, rank: int) -> Iterator[tuple[int, Any]]:
         loader: DataLoader[Any] = DataLoader(
-            Steps(self.make_batch, start, self.steps),
+            Steps(lambda step: self.make_batch(step, rank), start, self.steps),
             batch_size=None,
             num_workers=1,
             prefetch_factor=4,
             collate_fn=_identity,
             worker_init_fn=_one_thread,
         )
+        return enumerate(loader, start)
+
+    def _shown(self, batches: Iterator[tuple[int, Any]], start: int) -> Iterator[tuple[int, Any]]:
         from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (
             TextColumn("training"),
@@ -143,8 +161,8 @@ class Training:
         )
         with Progress(*columns, console=Console(stderr=True)) as progress:
             task = progress.add_task("training", total=self.steps, completed=start)
-            for step, batch in enumerate(loader, start):
-                yield step, batch
+            for item in batches:
+                yield item
                 progress.advance(task)
 
     @property

@@ -8,7 +8,7 @@ loss on the mask that is the output, AdamW with a learning rate per module.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -60,6 +60,7 @@ class RefSamTrainOptions:
         decoder_lr: That of the mask decoder.
         adapter_lr: That of the adapters.
         clip_lr_factor: Factor on all of them in the second phase.
+        processes: Processes that share each step; two of one thread each are faster than one of two.
     """
 
     sam: str | None = None
@@ -80,6 +81,7 @@ class RefSamTrainOptions:
     warmup: int = 200
     seed: int = 0
     evaluate_every: int = 600
+    processes: int = 2
     use_adapter: bool = True
     dense: DenseMode = "hda"
     itm_token: TrackToken = "main_mask"
@@ -128,40 +130,49 @@ def clip_times(rng: Stream, frames: int) -> list[int]:
     return times
 
 
-def make_batch(options: RefSamTrainOptions, step: int, image_size: int) -> ClipBatch:
-    """Draw the batch of a step: images in the first phase, clips in the second."""
+def make_batch(options: RefSamTrainOptions, step: int, image_size: int, rank: int = 0) -> ClipBatch:
+    """Draw the share of a step's batch that process ``rank`` computes: images in the first phase, then clips."""
     if step < options.image_steps:
-        first = step * options.images
-        samples = [
-            image_sample(options.seed, first + i, options.sentences, no_target=options.no_target)
-            for i in range(options.images)
-        ]
-        return collate([s for s in samples if s.sentences], image_size)
-    first = options.image_steps * options.images + (step - options.image_steps) * options.clips
-    samples = []
-    for i in range(first, first + options.clips):
-        rng = Stream(options.seed, i, 7)
-        times = clip_times(rng, options.clip_frames) if options.clip_start == "first_frame" else None
-        samples.append(clip_sample(options.seed, i, options.sentences, times, no_target=options.no_target))
+        first, count = step * options.images, options.images
+    else:
+        first = options.image_steps * options.images + (step - options.image_steps) * options.clips
+        count = options.clips
+    draw = _draw_image if step < options.image_steps else _draw_clip
+    samples = [draw(options, first + i) for i in range(rank, count, options.processes)]
     return collate([s for s in samples if s.sentences], image_size)
 
 
-def clip_losses(model: RefSam, batch: ClipBatch, focal_weight: float) -> dict[str, Tensor]:
-    """Return the losses of a batch: frames in order, the track token carried on from frame to frame."""
+def _draw_image(options: RefSamTrainOptions, index: int) -> Sample:
+    return image_sample(options.seed, index, options.sentences, no_target=options.no_target)
+
+
+def _draw_clip(options: RefSamTrainOptions, index: int) -> Sample:
+    rng = Stream(options.seed, index, 7)
+    times = clip_times(rng, options.clip_frames) if options.clip_start == "first_frame" else None
+    return clip_sample(options.seed, index, options.sentences, times, no_target=options.no_target)
+
+
+def frame_logits(model: RefSam, batch: ClipBatch) -> Iterator[Tensor]:
+    """Yield the logits (N, H, W) of each frame in order, the track token carried on from frame to frame."""
     t, b = batch.frames.shape[:2]
     height, width = batch.masks.shape[-2:]
     side = batch.frames.shape[-1]
     features = model.encode_image(batch.frames.flatten(0, 1))
-    text = model.encode_text(batch.texts)
-    track, dice, focal = None, [], []
+    text, track = model.encode_text(batch.texts), None
     for i in range(t):
         output = model.decode(features, text, batch.clip_index + i * b, track)
         low, _ = model.select(output)
         logits = F.interpolate(low[:, None], (side, side), mode="bilinear", align_corners=False)[:, 0]
-        logits = logits[:, :height, :width]
-        dice.append(dice_loss(logits, batch.masks[i]).mean())
-        focal.append(focal_loss(logits, batch.masks[i]).mean())
+        yield logits[:, :height, :width]
         track = model.next_track_tokens(output)
+
+
+def clip_losses(model: RefSam, batch: ClipBatch, focal_weight: float) -> dict[str, Tensor]:
+    """Return the losses of a batch, means over its rows and frames."""
+    dice, focal = [], []
+    for logits, masks in zip(frame_logits(model, batch), batch.masks, strict=True):
+        dice.append(dice_loss(logits, masks).mean())
+        focal.append(focal_loss(logits, masks).mean())
     d, f = torch.stack(dice).mean(), torch.stack(focal).mean()
     return {"loss": d + focal_weight * f, "dice": d, "focal": f}
 
@@ -171,13 +182,11 @@ def dev_iou(
     model: RefSam, options: RefSamTrainOptions, image_size: int, *, clips: int = 24
 ) -> dict[str, float]:
     """Return the mean J of sentences in fresh images and, over all 16 frames, in fresh videos, in percent."""
-    dev = replace(options, seed=DEV_SEED)
     images = collate([image_sample(DEV_SEED, i, 4) for i in range(64)], image_size)
-    videos = [clip_sample(DEV_SEED, i, 4, range(FRAMES)) for i in range(clips)]
     out = {"dev_image_J": 100 * float(_mean_j(model, images).mean())}
-    if dev.clip_steps:
+    if options.clip_steps:
         values, kinds = [], []
-        for video in videos:
+        for video in (clip_sample(DEV_SEED, i, 4, range(FRAMES)) for i in range(clips)):
             values.append(_mean_j(model, collate([video], image_size)))
             kinds += [s.type for s in video.sentences]
         j = torch.cat(values)
@@ -189,19 +198,11 @@ def dev_iou(
 
 def _mean_j(model: RefSam, batch: ClipBatch) -> Tensor:
     """Return J of each sentence, averaged over frames; both empty counts as 1."""
-    t = len(batch.frames)
-    height, width = batch.masks.shape[-2:]
-    side = batch.frames.shape[-1]
-    text = model.encode_text(batch.texts)
-    track, scores = None, []
-    for i in range(t):
-        output = model.decode(model.encode_image(batch.frames[i]), text, batch.clip_index, track)
-        low, _ = model.select(output)
-        logits = F.interpolate(low[:, None], (side, side), mode="bilinear", align_corners=False)[:, 0]
-        on, truth = logits[:, :height, :width] > 0, batch.masks[i] > 0.5
+    scores = []
+    for logits, masks in zip(frame_logits(model, batch), batch.masks, strict=True):
+        on, truth = logits > 0, masks > 0.5
         union = (on | truth).sum((-2, -1))
         scores.append(torch.where(union > 0, (on & truth).sum((-2, -1)) / union.clamp(min=1), 1.0))
-        track = model.next_track_tokens(output)
     return torch.stack(scores).mean(0)
 
 
@@ -254,8 +255,10 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
         schedule=lambda s: (
             images(s) if s < options.image_steps else options.clip_lr_factor * clips(s - options.image_steps)
         ),
-        make_batch=lambda step: make_batch(options, step, size),
+        make_batch=lambda step, rank: make_batch(options, step, size, rank),
         compute=lambda batch, step: clip_losses(model, batch, options.focal),
+        rows=lambda batch: len(batch.texts),
+        processes=options.processes,
         evaluate=lambda: dev_iou(model, options, size),
         fingerprint=fingerprint,
         evaluate_every=options.evaluate_every,

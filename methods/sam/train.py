@@ -237,7 +237,7 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
         network=sam,
         optimizer=optimizer,
         schedule=cosine_with_warmup(options.steps, options.warmup),
-        make_batch=lambda step: make_batch(
+        make_batch=lambda step, _: make_batch(
             options.seed, step * options.images, options.images, options.objects, config.image_size
         ),
         compute=lambda batch, step: interactive_losses(sam, batch, options.rounds, step, config.image_size),

@@ -1,4 +1,5 @@
 import csv
+import multiprocessing
 
 import pytest
 import torch
@@ -8,15 +9,17 @@ from refseg.bench.errors import InputError
 from refseg.methods.training import Training, cosine_with_warmup
 
 
-def numbers(step):
-    return torch.randn(4, 3, generator=torch.Generator().manual_seed(step))
+def numbers(step, rank=0, processes=1):
+    """A batch of five rows, or the share of it that a process computes."""
+    whole = torch.randn(5, 3, generator=torch.Generator().manual_seed(step))
+    return whole[rank::processes]
 
 
 class Stop(Exception):
     """The training's end by force."""
 
 
-def training(out, *, steps=12, stop_at=None, fingerprint="a"):
+def training(out, *, steps=12, stop_at=None, fingerprint="a", processes=1):
     torch.manual_seed(0)
     network = nn.Linear(3, 1)
 
@@ -32,13 +35,15 @@ def training(out, *, steps=12, stop_at=None, fingerprint="a"):
         network=network,
         optimizer=torch.optim.AdamW(network.parameters(), lr=0.1),
         schedule=cosine_with_warmup(steps, 3),
-        make_batch=numbers,
+        make_batch=lambda step, rank: numbers(step, rank, processes),
         compute=compute,
         evaluate=lambda: {"dev_score": float(network.weight.sum().detach())},
         fingerprint=fingerprint,
         evaluate_every=4,
         checkpoint_every=4,
         log_every=2,
+        rows=len,
+        processes=processes,
     )
 
 
@@ -59,6 +64,30 @@ def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(tmp_path):
     assert log(tmp_path / "parts") == log(tmp_path / "whole")
     assert spent["wall_seconds"] > 0
     assert (tmp_path / "parts/curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_processes_that_share_a_batch_learn_what_one_learns(tmp_path):
+    alone, run = training(tmp_path / "one")
+    run.run(resume=False)
+    shared, run = training(tmp_path / "two", processes=2)
+    run.run(resume=False)
+    torch.testing.assert_close(shared.weight, alone.weight, rtol=1e-5, atol=1e-6)
+    for one, two in zip(log(tmp_path / "one")[1:], log(tmp_path / "two")[1:], strict=True):
+        assert one[:2] == two[:2]
+        assert float(two[2]) == pytest.approx(float(one[2]), rel=1e-4)
+
+
+@pytest.mark.timeout(60)
+def test_a_shared_training_stops_as_one_and_goes_on(tmp_path):
+    whole, run = training(tmp_path / "whole", processes=2)
+    run.run(resume=False)
+    _, run = training(tmp_path / "parts", stop_at=7, processes=2)
+    with pytest.raises(Stop):
+        run.run(resume=False)
+    assert not multiprocessing.active_children()
+    parts, run = training(tmp_path / "parts", processes=2)
+    run.run(resume=True)
+    assert torch.equal(parts.weight, whole.weight)
 
 
 def test_a_checkpoint_is_neither_overwritten_nor_taken_for_another(tmp_path):

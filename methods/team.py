@@ -1,0 +1,96 @@
+"""Processes on one machine that share every batch of a training and add up their gradients.
+
+On few cores two processes of one thread each beat one of two threads: the small tensors of a tiny model leave
+threads waiting for each other, and a core that something else is using stops them all.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+
+class Team:
+    """The leader (rank 0, this process) and its followers, forked when the context is entered.
+
+    Args:
+        size: Number of processes; 1: nothing is forked.
+        follow: What a follower does, given its own team; in step with the leader, or the team waits.
+    """
+
+    def __init__(self, size: int, follow: Callable[[Team], None]) -> None:
+        self.size, self.rank = size, 0
+        self._follow = follow
+        self._processes: list[multiprocessing.process.BaseProcess] = []
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> Team:
+        if self.size > 1:
+            self._folder = tempfile.TemporaryDirectory(prefix="refseg-team-")
+            # Forked, as the model and the closures about it cannot be sent to a fresh process.
+            context = multiprocessing.get_context("fork")
+            self._processes = [context.Process(target=self._run, args=(r,)) for r in range(1, self.size)]
+            for process in self._processes:
+                process.start()
+            self._join(0)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for process in self._processes:
+            if kind is not None:
+                process.terminate()
+            process.join()
+        if self._processes:
+            dist.destroy_process_group()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def mean(
+        self, parameters: Sequence[nn.Parameter], values: dict[str, float], rows: int
+    ) -> dict[str, float]:
+        """Replace the gradients by those of the whole batch, and return the mean of the values over it.
+
+        Args:
+            parameters: Learnable tensors; their gradients are means over this process's rows.
+            values: Figures that are means over this process's rows, by the same names in every process.
+            rows: Number of this process's rows.
+        """
+        if self.size == 1:
+            return values
+        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+        own = torch.tensor([1.0, *values.values()])
+        flat = rows * torch.cat([own, *(g.flatten() for g in gradients)])
+        dist.all_reduce(flat)
+        flat /= flat[0].clone()
+        at = len(own)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = flat[at : at + gradient.numel()].view_as(gradient)
+            at += gradient.numel()
+        return dict(zip(values, flat[1 : len(own)].tolist(), strict=True))
+
+    def _run(self, rank: int) -> None:
+        self.rank = rank
+        self._join(rank)
+        self._follow(self)
+        dist.destroy_process_group()
+
+    def _join(self, rank: int) -> None:
+        torch.set_num_threads(1)
+        # Everything is on this machine, whatever the name of its host resolves to.
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        assert self._folder is not None
+        store = dist.FileStore(str(Path(self._folder.name) / "store"), self.size)
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=self.size)
