@@ -92,5 +92,5 @@ class Team:
         # Everything is on this machine, whatever the name of its host resolves to.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         assert self._folder is not None
-        store = dist.FileStore(str(Path(self._folder.name) / "store"), self.size)
-        dist.init_process_group("gloo", store=store, rank=rank, world_size=self.size)
+        store = (Path(self._folder.name) / "store").as_uri()
+        dist.init_process_group("gloo", init_method=store, rank=rank, world_size=self.size)
