@@ -24,6 +24,8 @@ def disk(radius):
 
 
 def boundary(mask):
+    mask = mask.astype(bool)
+    mask[mask > 0] = True
     right, below, diagonal = (np.zeros_like(mask) for _ in range(3))
     right[:, :-1], below[:-1], diagonal[:-1, :-1] = mask[:, 1:], mask[1:], mask[1:, 1:]
     out = (mask ^ right) | (mask ^ below) | (mask ^ diagonal)
@@ -32,20 +34,30 @@ def boundary(mask):
     return out
 
 
-def j_and_f(truth, prediction):
-    """J and F of two (H, W) masks."""
-    union = np.sum(truth | prediction)
-    j = np.sum(truth & prediction) / union if union else 1.0
-    footprint = disk(math.ceil(0.008 * np.linalg.norm(truth.shape)))
-    mine, theirs = boundary(prediction), boundary(truth)
-    wide_mine = cv2.dilate(mine.astype(np.uint8), footprint)
-    wide_theirs = cv2.dilate(theirs.astype(np.uint8), footprint)
-    near_mine, near_theirs = mine * wide_theirs, theirs * wide_mine
+def region(truth, prediction):
+    truth, prediction = truth.astype(bool), prediction.astype(bool)
+    void = np.zeros_like(prediction)
+    both = np.sum((prediction & truth) & np.logical_not(void))
+    either = np.sum((prediction | truth) & np.logical_not(void))
+    return both / either if either else 1.0
+
+
+def contour(truth, prediction):
+    void = np.zeros_like(prediction)
+    radius = math.ceil(0.008 * np.linalg.norm(truth.shape))
+    mine, theirs = boundary(prediction * np.logical_not(void)), boundary(truth * np.logical_not(void))
+    near_mine = mine * cv2.dilate(theirs.astype(np.uint8), disk(radius))
+    near_theirs = theirs * cv2.dilate(mine.astype(np.uint8), disk(radius))
     n_mine, n_theirs = np.sum(mine), np.sum(theirs)
     if not n_mine or not n_theirs:
-        return j, float(n_mine == n_theirs)
+        return float(n_mine == n_theirs)
     precision, recall = np.sum(near_mine) / n_mine, np.sum(near_theirs) / n_theirs
-    return j, 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def j_and_f(truth, prediction):
+    """J and F of two (H, W) masks; as there, a void mask of nothing takes part where none is given."""
+    return region(truth, prediction), contour(truth, prediction)
 
 
 def benchmark(truth, predictions):
