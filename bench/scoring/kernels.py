@@ -24,6 +24,9 @@ Int: TypeAlias = Any
 """An int64: what is one type to the compiler, numpy's stubs take for several."""
 
 _ONE, _63, _FULL = np.uint64(1), np.uint64(63), np.uint64(0xFFFFFFFFFFFFFFFF)
+_GATHER = np.uint64(0x0102040810204080)
+"""Times a word of eight 0s and 1s, it puts them side by side into the highest byte."""
+
 _BYTE, _BYTES = np.uint64(0xFF), np.uint64(0x0101010101010101)
 _M1, _M2, _M4 = np.uint64(0x5555555555555555), np.uint64(0x3333333333333333), np.uint64(0x0F0F0F0F0F0F0F0F)
 _2, _4, _56 = np.uint64(2), np.uint64(4), np.uint64(56)
@@ -240,6 +243,55 @@ def _fill(row: Words, start: Int, end: Int) -> None:
 
 
 @_compiled
+def pack_mask(pixels: Bytes, eights: Words, height: Int, width: Int) -> tuple[Words, Ints]:
+    """Return pool and boxes of one mask.
+
+    Args:
+        pixels: Flat, 0 and 1.
+        eights: The same, eight a word; what is left at the end is not in it.
+        height: Of the mask.
+        width: Of the mask.
+    """
+    stream = np.zeros((pixels.size >> 6) + 3, np.uint64)
+    for i in range(eights.size >> 3):
+        block = eights[8 * i : 8 * i + 8]
+        # Written out, since a loop of eight is neither unrolled nor vectorised well.
+        some = (block[0] | block[1]) | (block[2] | block[3]) | ((block[4] | block[5]) | (block[6] | block[7]))
+        if some:
+            for j in range(8):
+                stream[i] |= ((block[j] * _GATHER) >> _56) << np.uint64(8 * j)
+    for i in range(pixels.size & ~63, pixels.size):
+        stream[i >> 6] |= np.uint64(pixels[i]) << np.uint64(i & 63)
+    across = (width + 63) >> 6
+    last = _FULL >> np.uint64(63 - ((width - 1) & 63))
+    rows, filled = np.zeros((height, across), np.uint64), np.zeros(across, np.uint64)
+    boxes = np.zeros((1, 5), np.int64)
+    for y in range(height):
+        first, shift = (y * width) >> 6, np.uint64((y * width) & 63)
+        row, whole = rows[y], stream[first : first + across + 1]
+        some = np.uint64(0)
+        for w in range(across + 1):
+            some |= whole[w]
+        if some:
+            for w in range(across):
+                # Shifted in two steps, since a shift by 64 bits is none.
+                row[w] = (whole[w] >> shift) | ((whole[w + 1] << (_63 - shift)) << _ONE)
+            row[across - 1] &= last
+            for w in range(across):
+                filled[w] |= row[w]
+            _grow(boxes[0], y, y + 1, 0, across)
+    box = boxes[0]
+    while box[2] < box[3] and not filled[box[2]]:
+        box[2] += 1
+    while box[2] < box[3] and not filled[box[3] - 1]:
+        box[3] -= 1
+    pool = _pool(boxes)
+    for y in range(box[0], box[1]):
+        _copy(rows[y, box[2] : box[3]], _row(pool, box, y))
+    return pool, boxes
+
+
+@_compiled
 def unpack(pool: Words, box: Ints, out: NDArray[np.bool_]) -> None:
     """Set the pixels of a layer in a (H, W) mask of zeros."""
     for y in range(box[0], box[1]):
@@ -385,17 +437,17 @@ def _boundary(pool: Words, box: Ints, place: Ints, height: Int, width: Int, out:
 
 
 @_inner
-def _wider(near: Words, out: Words) -> None:
-    """Write rows dilated by one pixel to both sides; flat, what leaves a row is not expected to matter."""
-    size = near.size
+def _wider(near: Words, by: Int, out: Words) -> None:
+    """Write rows together with themselves moved by 1 to 63 pixels to both sides; flat."""
+    size, by, rest = near.size, np.uint64(by), np.uint64(64 - by)
     for i in (0, size - 1):
         before = near[i - 1] if i else np.uint64(0)
         after = near[i + 1] if i + 1 < size else np.uint64(0)
-        out[i] = near[i] | (near[i] << _ONE) | (before >> _63) | (near[i] >> _ONE) | (after << _63)
+        out[i] = near[i] | (near[i] << by) | (before >> rest) | (near[i] >> by) | (after << rest)
     if size > 2:
         left, here, right, inner = near[: size - 2], near[1 : size - 1], near[2:], out[1 : size - 1]
         for i in range(size - 2):
-            inner[i] = here[i] | (here[i] << _ONE) | (left[i] >> _63) | (here[i] >> _ONE) | (right[i] << _63)
+            inner[i] = here[i] | (here[i] << by) | (left[i] >> rest) | (here[i] >> by) | (right[i] << rest)
 
 
 @_inner
@@ -419,16 +471,18 @@ def _dilate(thin: Words, across: Int, reach: Ints, out: Words) -> None:
     for top in range(0, thin.size, whole):
         near = thin[top : min(top + whole, thin.size)]
         into, spare = a[: near.size], b[: near.size]
-        for step in range(radius + 1):
-            if step:
-                _wider(near, into)
+        width = 0
+        for dy in range(radius, -1, -1):
+            while width < reach[dy]:
+                # A row that was widened by w is whole from -w to w, so that it can be moved by 2 w + 1 at once.
+                by = min(reach[dy] - width, 2 * width + 1, 63)
+                _wider(near, by, into)
                 near, into, spare = into, spare, into
-            for dy in range(radius + 1):
-                if reach[dy] == step:
-                    up, down = top + (radius - dy) * across, top + (radius + dy) * across
-                    _add(near, out[up : up + near.size])
-                    if dy:
-                        _add(near, out[down : down + near.size])
+                width += by
+            up, down = top + (radius - dy) * across, top + (radius + dy) * across
+            _add(near, out[up : up + near.size])
+            if dy:
+                _add(near, out[down : down + near.size])
 
 
 @_compiled

@@ -29,8 +29,6 @@ BOUND_TH = 0.008
 
 
 _FIRST = np.ones(1, np.int64)
-_FIRST_ONLY = np.full(256, -1, np.int64)
-_FIRST_ONLY[1] = 0
 
 
 class Count(IntEnum):
@@ -115,9 +113,8 @@ def merged(layers: Sequence[Layers], ids: Sequence[int], size: tuple[int, int]) 
 
 def pack_mask(mask: BoolArray) -> Layers:
     """Pack one (H, W) mask."""
-    starts, values = _runs(mask.view(np.uint8))
     size = (mask.shape[0], mask.shape[1])
-    return Layers(size, _FIRST, *kernels.pack_runs(starts, values, _FIRST_ONLY, 1, *size))
+    return Layers(size, _FIRST, *kernels.pack_mask(*_flat(mask.view(np.uint8)), *size))
 
 
 def pack_labels(labels: NDArray[np.uint8]) -> Layers:

@@ -1,0 +1,244 @@
+"""How fast scoring is beside the official tools, in CPU time measured in one run, and how much memory it takes.
+
+    pytest -m big -s tests/benchmarks/test_scoring_speed.py
+
+Times are never asserted; the numbers that both sides compute are, and so is memory. vos-benchmark is the baseline
+of whole runs where it can be imported, else the plain form of its work in ``plain.py``.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from refseg.bench.layouts.png import decode_labels, encode_labels
+from refseg.bench.scoring.measures import region_and_boundary
+
+HERE = Path(__file__).parent
+SHARED = HERE.parents[2] / "shared"
+RESULTS, GOLDEN = SHARED / "real/davis17-results", SHARED / "golden/metrics"
+META = SHARED / "real/refdavis17_valid_meta_expressions.json"
+
+real = pytest.mark.skipif(not RESULTS.exists(), reason="the real masks are not beside the repository")
+pytestmark = pytest.mark.big
+
+BENCH = "from refseg.bench.cli import main; raise SystemExit(main())"
+VOS_BENCHMARK = (
+    "import sys\nfrom vos_benchmark.benchmark import benchmark\n"
+    "jf, j, f, _ = benchmark([sys.argv[1]], [sys.argv[2]], num_processes=1, verbose=False)\n"
+    "print(float(jf[0]), float(j[0]), float(f[0]))"
+)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """CPU seconds (user and system) and peak memory of a process, and what it printed."""
+
+    seconds: float
+    mib: float
+    out: str
+
+
+def cost(*args, **env):
+    """Run Python with these arguments in a process of its own."""
+    before = {**os.environ, "OMP_NUM_THREADS": "1", **{k: str(v) for k, v in env.items()}}
+    with subprocess.Popen(
+        [sys.executable, *map(str, args)], stdout=subprocess.PIPE, env=before, text=True
+    ) as child:
+        out = child.stdout.read()
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    assert child.returncode == 0
+    return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, out)
+
+
+def told(benchmark, capsys, **figures):
+    """Print figures and keep them with the benchmark's record."""
+    benchmark.extra_info.update(figures)
+    with capsys.disabled():
+        print("\n" + ", ".join(f"{k.replace('_', ' ')} {v:.4g}" for k, v in figures.items()))
+
+
+@pytest.fixture(scope="module")
+def matched(tmp_path_factory):
+    """The results ``rvos`` with ids renamed to those of the objects, as the official semi-supervised task wants."""
+    out = tmp_path_factory.mktemp("matched")
+    for video, renaming in json.loads((GOLDEN / "davis17_semi_matched_label_map.json").read_text()).items():
+        ids = np.zeros(256, np.uint8)
+        for old, new in renaming.items():
+            ids[int(old)] = new
+        (out / video).mkdir()
+        for file in (RESULTS / "rvos" / video).iterdir():
+            labels = ids[decode_labels(file.read_bytes(), file.name, None)]
+            (out / video / file.name).write_bytes(encode_labels(labels))
+    return out
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Ref-DAVIS17 with the results ``osvos`` as its truth; of the frames one header a video is needed."""
+    out = tmp_path_factory.mktemp("root")
+    (out / "meta_expressions/valid").mkdir(parents=True)
+    (out / "meta_expressions/valid/meta_expressions.json").write_bytes(META.read_bytes())
+    (out / "valid").mkdir()
+    (out / "valid/Annotations").symlink_to(RESULTS / "osvos")
+    for video, facts in json.loads(META.read_text())["videos"].items():
+        frame = facts["frames"][0]
+        (out / "valid/JPEGImages" / video).mkdir(parents=True)
+        with Image.open(RESULTS / "osvos" / video / f"{frame}.png") as labels:
+            Image.new("RGB", labels.size).save(out / "valid/JPEGImages" / video / f"{frame}.jpg")
+    return out
+
+
+@real
+@pytest.mark.benchmark(timer=time.process_time)
+def test_j_and_f_of_a_mask(benchmark, capsys, matched):
+    from plain import j_and_f
+
+    clips = []
+    for video in sorted(matched.iterdir())[::3]:
+        mine, theirs = (
+            np.stack(
+                [
+                    decode_labels(file.read_bytes(), file.name, None)
+                    for file in sorted((folder / video.name).iterdir())[5::10]
+                ]
+            )
+            for folder in (matched, RESULTS / "osvos")
+        )
+        clips += [(mine == i, theirs == i) for i in range(1, int(theirs.max()) + 1)]
+    masks = sum(len(clip) for clip, _ in clips)
+
+    def ours():
+        return [(*s,) for mine, theirs in clips for s in zip(*region_and_boundary(mine, theirs), strict=True)]
+
+    def plainly():
+        return [j_and_f(t, m) for mine, theirs in clips for m, t in zip(mine, theirs, strict=True)]
+
+    assert ours() == plainly()
+    times = {ours: [], plainly: []}
+    for _ in range(7):
+        for side, found in times.items():
+            start = time.process_time()
+            side()
+            found.append((time.process_time() - start) / masks)
+    benchmark.pedantic(ours, rounds=3)
+    mine, theirs = (min(found) for found in times.values())
+    told(
+        benchmark,
+        capsys,
+        masks=masks,
+        plain_ms=1e3 * theirs,
+        ours_ms=1e3 * mine,
+        times_faster=theirs / mine,
+    )
+
+
+@real
+def test_whole_run_from_folders(benchmark, capsys, root, matched, tmp_path):
+    script = (HERE / "semi_supervised.py", root, matched, 1)
+    cost(*script, REFSEG_CACHE=tmp_path / "once")
+    known = importlib.util.find_spec("vos_benchmark") is not None
+    other = ("-c", VOS_BENCHMARK) if known else (HERE / "plain.py",)
+    runs = []
+    for i in range(3):
+        cold = cost(*script, REFSEG_CACHE=tmp_path / f"cold{i}")
+        warm = cost(*script, REFSEG_CACHE=tmp_path / f"cold{i}")
+        runs.append((cost(*other, RESULTS / "osvos", matched), cold, warm))
+    benchmark.pedantic(cost, script, {"REFSEG_CACHE": tmp_path / "cold0"}, rounds=1)
+    theirs, cold, warm = (min(r[i].seconds for r in runs) for i in range(3))
+    official = float((GOLDEN / "davis17_semi_matched_global.csv").read_text().splitlines()[1].split(",")[0])
+    assert json.loads(runs[0][2].out)["J&F"] == pytest.approx(100 * official, abs=1e-10)
+    assert runs[0][1].out == runs[0][2].out
+    name = "vos_benchmark_s" if known else "plain_s"
+    told(
+        benchmark,
+        capsys,
+        **{
+            name: theirs,
+            "cold_s": cold,
+            "warm_s": warm,
+            "cold_times": theirs / cold,
+            "warm_times": theirs / warm,
+        },
+    )
+
+
+@real
+def test_official_unsupervised_evaluation(benchmark, capsys, root, tmp_path):
+    def run():
+        args = ("score", RESULTS / "rvos", "--dataset", "refdavis17", "--root", root, "--jobs", 1)
+        return cost(
+            "-c",
+            BENCH,
+            *args,
+            "--protocol",
+            "refdavis/published",
+            "--json",
+            "-",
+            REFSEG_CACHE=tmp_path / "cache",
+        )
+
+    first = run()
+    second = benchmark.pedantic(run, rounds=1)
+    official = (GOLDEN / "davis17_unsup_global.csv").read_text().splitlines()
+    names = ("J&F", "J", "J-recall", "J-decay", "F", "F-recall", "F-decay")
+    found = json.loads(first.out)["metrics"]
+    assert [found[n] for n in names] == pytest.approx(
+        [100 * float(v) for v in official[1].split(",")], abs=1e-10
+    )
+    assert json.loads(second.out)["metrics"] == found
+    assert max(first.mib, second.mib) < 1024
+    told(benchmark, capsys, cold_s=first.seconds, warm_s=second.seconds, mib=max(first.mib, second.mib))
+
+
+def test_memory_of_a_long_video(benchmark, capsys, tmp_path):
+    """2,000 frames of 1920x1080 with 8 objects and 32 sentences, by both protocols."""
+    figures = {}
+    for frames in (200, 2000):
+        folder = tmp_path / str(frames)
+        cost(HERE / "long_video.py", folder, frames)
+        args = (
+            "score",
+            folder / "predictions",
+            "--dataset",
+            "refdavis17",
+            "--root",
+            folder / "root",
+            "--jobs",
+            1,
+        )
+        for state in ("cold", "warm"):
+            done = cost("-c", BENCH, *args, "--json", "-", REFSEG_CACHE=tmp_path / "cache")
+            result = json.loads(done.out)
+            # The prediction's ellipses lie within a few pixels of the true ones.
+            assert 70 < result["metrics"]["J"] < 100 and len(result["items"]) == 32
+            assert done.mib < 1024
+            figures |= {f"{frames}_{state}_mib": done.mib, f"{frames}_{state}_s": done.seconds}
+    benchmark.pedantic(lambda: None, rounds=1)
+    told(benchmark, capsys, **figures)
+
+
+@real
+def test_first_cost_of_compiled_code(benchmark, capsys, root, matched, tmp_path):
+    """A run in which nothing is compiled yet, less one in which all is."""
+    script = (HERE / "semi_supervised.py", root, matched, 1)
+    where = {"NUMBA_CACHE_DIR": tmp_path / "code", "REFSEG_CACHE": tmp_path / "truth"}
+    cost(*script, REFSEG_CACHE=tmp_path / "truth")
+    first = cost(*script, **where)
+    second = benchmark.pedantic(cost, script, where, rounds=1)
+    told(
+        benchmark,
+        capsys,
+        first_s=first.seconds,
+        later_s=second.seconds,
+        compiling_s=first.seconds - second.seconds,
+    )
