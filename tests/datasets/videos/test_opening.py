@@ -51,16 +51,11 @@ def test_a_whole_copy_has_no_fault_and_goes_to_another_process(name, opened, fau
 
 
 def test_the_truth_scores_100_in_a_run_that_is_marked_as_a_part(name, opened, tree, tmp_path):
-    request = RunRequest(
-        "oracle",
-        name,
-        root=str(tree.root),
-        protocols=("refytvos/per_expression",),
-        page=False,
-        out=str(tmp_path / "run"),
-    )
-    result = run(request)
+    result = run(RunRequest("oracle", name, root=str(tree.root), page=False, out=str(tmp_path / "run")))
     expressions = sum(len(v.expressions) for v in opened(name).videos())
-    assert result["metrics"] == {"J&F": 100, "J": 100, "F": 100} and len(result["items"]) == expressions
+    right = {m: v for m, v in result["metrics"].items() if v == (0 if m.endswith("decay") else 100)}
+    # A-255 is the official tool's number for files of 0 and 255, by which even the truth loses some.
+    assert result["metrics"].keys() - right.keys() <= {"A-255"} and {"J&F", "J", "F"} <= right.keys()
+    assert result["protocol"] == opened(name).info.protocols[0] and len(result["items"]) == expressions
     published = opened(name).info.expected_videos is not None
     assert result["partial"] is published and not result["failures"]
