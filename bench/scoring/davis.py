@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from refseg.bench.errors import InputError
 from refseg.bench.layouts.png import MOST_IDS, VOID
+from refseg.bench.scoring.compiled import Ints
 from refseg.bench.scoring.frames import Frames, each_frame
-from refseg.bench.scoring.kernels import Ints
 from refseg.bench.scoring.packed import (
     Layers,
     Scores,

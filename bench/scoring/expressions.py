@@ -8,8 +8,8 @@ import numpy as np
 
 from refseg.bench.errors import InputError
 from refseg.bench.layouts.png import VOID
+from refseg.bench.scoring.compiled import Ints
 from refseg.bench.scoring.frames import each_frame, mask_frames
-from refseg.bench.scoring.kernels import Ints
 from refseg.bench.scoring.packed import (
     Count,
     Scores,

@@ -4,24 +4,16 @@ A frame's masks ("layers") lie in one flat pool. A layer's row of ``boxes`` is `
 lie in the rows y0 to y1 and the words w0 to w1 (ends excluded), stored row by row from the offset on. An empty layer
 has a box of zeros.
 
-Everything is in this file because numba's cache does not see that another file's function changed. Nothing here
-checks its arguments; :mod:`refseg.bench.scoring.packed` does. Inner loops go over slices: LLVM vectorises those.
+Nothing here checks its arguments; :mod:`refseg.bench.scoring.packed` does. Inner loops go over
+slices: LLVM vectorises those.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-Words = NDArray[np.uint64]
-Bytes = NDArray[np.uint8]
-Ints = NDArray[np.int64]
-Int: TypeAlias = Any
-"""An int64: what is one type to the compiler, numpy's stubs take for several."""
+from refseg.bench.scoring.compiled import Bytes, Int, Ints, Words, compiled, inner
 
 _ONE, _63, _FULL = np.uint64(1), np.uint64(63), np.uint64(0xFFFFFFFFFFFFFFFF)
 _GATHER = np.uint64(0x0102040810204080)
@@ -34,30 +26,8 @@ _2, _4, _56 = np.uint64(2), np.uint64(4), np.uint64(56)
 _BAND = 24
 """Rows that are dilated at once: few enough for the processor's first cache."""
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-_njit: Any = numba.njit
-_OPTIONS = {"nogil": True, "error_model": "numpy"}
-
-
-def _compiled(function: F) -> F:
-    """Compile what Python calls; the machine code is kept for later processes."""
-    try:
-        made: F = _njit(cache=True, **_OPTIONS)(function)
-    except RuntimeError:
-        # Neither the package's folder nor the user's cache can be written, so each process compiles anew.
-        made = _njit(**_OPTIONS)(function)
-    return made
-
-
-def _inner(function: F) -> F:
-    """Compile what other kernels call; without a wrapper for Python it takes half the time."""
-    made: F = _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
-    return made
-
-
-@_inner
+@inner
 def _bits(word: np.uint64) -> np.uint64:
     """Return the number of set bits; LLVM makes it one instruction."""
     word = word - ((word >> _ONE) & _M1)
@@ -66,7 +36,7 @@ def _bits(word: np.uint64) -> np.uint64:
     return (word * _BYTES) >> _56
 
 
-@_inner
+@inner
 def _count(words: Words) -> Int:
     total = np.uint64(0)
     for i in range(words.size):
@@ -74,7 +44,7 @@ def _count(words: Words) -> Int:
     return np.int64(total)
 
 
-@_inner
+@inner
 def _count_both(a: Words, b: Words) -> Int:
     total = np.uint64(0)
     for i in range(a.size):
@@ -82,75 +52,13 @@ def _count_both(a: Words, b: Words) -> Int:
     return np.int64(total)
 
 
-@_inner
+@inner
 def _from(bit: Int) -> np.uint64:
     """Return a word whose bits from ``bit`` (0 to 63) up are set."""
     return _FULL << np.uint64(bit)
 
 
-@_compiled
-def label_runs(
-    labels: Bytes, eights: Words, changes: Words, starts: NDArray[np.uint32], values: Bytes
-) -> Int:
-    """Write where each run of equal values starts, and its value; return the number of runs.
-
-    Args:
-        labels: Flat.
-        eights: The same, eight a word; what is left at the end is not in it.
-        changes: (at least a bit more than eights / 8,) bytes that tell which word differs from the one before; the
-            first does, and there are zeros at the end.
-        starts: As long as ``labels``.
-        values: As long as ``labels``.
-    """
-    found, last, q = 0, -1, 0
-    while q < eights.size:
-        start = 8 * q
-        found, last = _runs_in(labels[start : start + 8], start, last, starts, values, found)
-        mixed = eights[q] != np.uint64(last) * _BYTES
-        q += 1
-        # After a word of one value, go to the next one that differs; another may repeat itself.
-        if not mixed:
-            while q < eights.size:
-                ahead = changes[q >> 3] >> np.uint64(8 * (q & 7))
-                if ahead & _BYTE:
-                    break
-                q = q + 1 if ahead else (q | 7) + 1
-    found, last = _runs_in(labels[8 * eights.size :], 8 * eights.size, last, starts, values, found)
-    return found
-
-
-@_inner
-def _runs_in(
-    piece: Bytes, start: Int, last: Int, starts: NDArray[np.uint32], values: Bytes, found: Int
-) -> tuple[Int, Int]:
-    for j in range(piece.size):
-        value = np.int64(piece[j])
-        if value != last:
-            starts[found], values[found] = start + j, value
-            found += 1
-            last = value
-    return found, last
-
-
-@_compiled
-def present_values(labels: Bytes, eights: Words) -> NDArray[np.bool_]:
-    """Return (256,): which values occur; see :func:`label_runs` for the arguments."""
-    out = np.zeros(256, np.bool_)
-    before = np.uint64(0)
-    for q in range(eights.size):
-        here = eights[q]
-        if here == before and q > 0:
-            continue
-        before = here
-        for _ in range(8):
-            out[np.int64(here & _BYTE)] = True
-            here >>= np.uint64(8)
-    for j in range(8 * eights.size, labels.size):
-        out[labels[j]] = True
-    return out
-
-
-@_inner
+@inner
 def _grow(box: Ints, y0: Int, y1: Int, w0: Int, w1: Int) -> None:
     if box[1] == 0:
         box[0], box[1], box[2], box[3] = y0, y1, w0, w1
@@ -159,7 +67,7 @@ def _grow(box: Ints, y0: Int, y1: Int, w0: Int, w1: Int) -> None:
         box[2], box[3] = min(box[2], w0), max(box[3], w1)
 
 
-@_inner
+@inner
 def _pool(boxes: Ints) -> Words:
     """Lay the layers one after the other and return room for them, zero."""
     total = np.int64(0)
@@ -169,7 +77,7 @@ def _pool(boxes: Ints) -> Words:
     return np.zeros(total, np.uint64)
 
 
-@_inner
+@inner
 def _row(pool: Words, box: Ints, y: Int) -> Words:
     """Return a row of a layer, words w0 to w1."""
     across = box[3] - box[2]
@@ -177,7 +85,7 @@ def _row(pool: Words, box: Ints, y: Int) -> Words:
     return pool[start : start + across]
 
 
-@_compiled
+@compiled
 def pack_runs(
     starts: NDArray[np.uint32], values: Bytes, layer_of: Ints, layers: Int, height: Int, width: Int
 ) -> tuple[Words, Ints]:
@@ -221,14 +129,14 @@ def pack_runs(
     return pool, boxes
 
 
-@_inner
+@inner
 def _run(starts: NDArray[np.uint32], r: Int, size: Int) -> tuple[Int, Int]:
     """Return where a run starts and ends."""
     last = r + 1 == starts.size
     return np.int64(starts[r]), np.int64(size) if last else np.int64(starts[r + 1])
 
 
-@_inner
+@inner
 def _fill(row: Words, start: Int, end: Int) -> None:
     """Set the bits from ``start`` to ``end`` (excluded, more than start)."""
     first, last = start >> 6, (end - 1) >> 6
@@ -242,7 +150,7 @@ def _fill(row: Words, start: Int, end: Int) -> None:
         row[last] |= tail
 
 
-@_compiled
+@compiled
 def pack_mask(pixels: Bytes, eights: Words, height: Int, width: Int) -> tuple[Words, Ints]:
     """Return pool and boxes of one mask.
 
@@ -252,46 +160,60 @@ def pack_mask(pixels: Bytes, eights: Words, height: Int, width: Int) -> tuple[Wo
         height: Of the mask.
         width: Of the mask.
     """
-    stream = np.zeros((pixels.size >> 6) + 3, np.uint64)
-    for i in range(eights.size >> 3):
+    stream, words = np.empty((pixels.size >> 6) + 3, np.uint64), eights.size >> 3
+    stream[words:] = 0
+    for i in range(words):
         block = eights[8 * i : 8 * i + 8]
+        word = np.uint64(0)
         # Written out, since a loop of eight is neither unrolled nor vectorised well.
-        some = (block[0] | block[1]) | (block[2] | block[3]) | ((block[4] | block[5]) | (block[6] | block[7]))
-        if some:
+        if (block[0] | block[1]) | (block[2] | block[3]) | ((block[4] | block[5]) | (block[6] | block[7])):
             for j in range(8):
-                stream[i] |= ((block[j] * _GATHER) >> _56) << np.uint64(8 * j)
-    for i in range(pixels.size & ~63, pixels.size):
+                word |= ((block[j] * _GATHER) >> _56) << np.uint64(8 * j)
+        stream[i] = word
+    for i in range(64 * words, pixels.size):
         stream[i >> 6] |= np.uint64(pixels[i]) << np.uint64(i & 63)
     across = (width + 63) >> 6
     last = _FULL >> np.uint64(63 - ((width - 1) & 63))
-    rows, filled = np.zeros((height, across), np.uint64), np.zeros(across, np.uint64)
-    boxes = np.zeros((1, 5), np.int64)
-    for y in range(height):
-        first, shift = (y * width) >> 6, np.uint64((y * width) & 63)
-        row, whole = rows[y], stream[first : first + across + 1]
-        some = np.uint64(0)
-        for w in range(across + 1):
-            some |= whole[w]
-        if some:
-            for w in range(across):
-                # Shifted in two steps, since a shift by 64 bits is none.
-                row[w] = (whole[w] >> shift) | ((whole[w + 1] << (_63 - shift)) << _ONE)
-            row[across - 1] &= last
-            for w in range(across):
-                filled[w] |= row[w]
-            _grow(boxes[0], y, y + 1, 0, across)
+    filled, boxes = np.zeros(across, np.uint64), np.zeros((1, 5), np.int64)
     box = boxes[0]
+    for y in range(height):
+        first = (y * width) >> 6
+        if _any(stream[first : first + across + 1]):
+            _add_row(stream[first:], (y * width) & 63, filled)
+            _grow(box, y, y + 1, 0, across)
+    filled[across - 1] &= last
     while box[2] < box[3] and not filled[box[2]]:
         box[2] += 1
     while box[2] < box[3] and not filled[box[3] - 1]:
         box[3] -= 1
     pool = _pool(boxes)
     for y in range(box[0], box[1]):
-        _copy(rows[y, box[2] : box[3]], _row(pool, box, y))
+        row = _row(pool, box, y)
+        _add_row(stream[((y * width) >> 6) + box[2] :], (y * width) & 63, row)
+        if box[3] == across:
+            row[row.size - 1] &= last
     return pool, boxes
 
 
-@_compiled
+@inner
+def _any(words: Words) -> bool:
+    found = np.uint64(0)
+    for i in range(words.size):
+        found |= words[i]
+    return found != 0
+
+
+@inner
+def _add_row(stream: Words, shift: Int, row: Words) -> None:
+    """Add as many words of a stream of bits as a row has, from bit ``shift`` (0 to 63) on."""
+    by, rest = np.uint64(shift), np.uint64(63 - shift)
+    here, after = stream[: row.size], stream[1 : row.size + 1]
+    for w in range(row.size):
+        # Moved in two steps, since to move a word by 64 bits is not to move it.
+        row[w] |= (here[w] >> by) | ((after[w] << rest) << _ONE)
+
+
+@compiled
 def unpack(pool: Words, box: Ints, out: NDArray[np.bool_]) -> None:
     """Set the pixels of a layer in a (H, W) mask of zeros."""
     for y in range(box[0], box[1]):
@@ -300,7 +222,7 @@ def unpack(pool: Words, box: Ints, out: NDArray[np.bool_]) -> None:
             out[y, x] = (row[(x >> 6) - box[2]] >> np.uint64(x & 63)) & _ONE
 
 
-@_compiled
+@compiled
 def pack_rle(code: Bytes, height: Int, width: Int) -> tuple[bool, Words, Ints]:
     """Return pool and boxes of a mask in COCO's compressed run lengths (column by column).
 
@@ -336,7 +258,7 @@ def pack_rle(code: Bytes, height: Int, width: Int) -> tuple[bool, Words, Ints]:
     return True, pool, boxes
 
 
-@_inner
+@inner
 def _rle_ends(code: Bytes, size: Int) -> tuple[Ints, Int]:
     """Return where each run ends, and the number of runs: -1 where the code is bad."""
     ends = np.empty(code.size, np.int64)
@@ -367,7 +289,7 @@ def _rle_ends(code: Bytes, size: Int) -> tuple[Ints, Int]:
     return ends, count if position == size else -1
 
 
-@_compiled
+@compiled
 def clear(pool: Words, boxes: Ints, other: Words, box: Ints) -> None:
     """Take the pixels of another layer out of all layers."""
     for n in range(boxes.shape[0]):
@@ -378,7 +300,7 @@ def clear(pool: Words, boxes: Ints, other: Words, box: Ints) -> None:
                 mine[w - boxes[n, 2]] &= ~theirs[w - box[2]]
 
 
-@_compiled
+@compiled
 def join(pool: Words, boxes: Ints) -> tuple[Words, Ints]:
     """Return pool and boxes of the union of all layers."""
     out = np.zeros((1, 5), np.int64)
@@ -394,13 +316,13 @@ def join(pool: Words, boxes: Ints) -> tuple[Words, Ints]:
     return joined, out
 
 
-@_inner
+@inner
 def _copy(row: Words, out: Words) -> None:
     for i in range(row.size):
         out[i] = row[i]
 
 
-@_inner
+@inner
 def _boundary(pool: Words, box: Ints, place: Ints, height: Int, width: Int, out: Words) -> None:
     """Write a layer's boundary where ``place`` says, see :func:`outlines`; ``out`` is zero."""
     y0, y1, w0, w1 = place[0], place[1], place[2], place[3]
@@ -436,7 +358,7 @@ def _boundary(pool: Words, box: Ints, place: Ints, height: Int, width: Int, out:
         here, below = below, here
 
 
-@_inner
+@inner
 def _wider(near: Words, by: Int, out: Words) -> None:
     """Write rows together with themselves moved by 1 to 63 pixels to both sides; flat."""
     size, by, rest = near.size, np.uint64(by), np.uint64(64 - by)
@@ -450,13 +372,13 @@ def _wider(near: Words, by: Int, out: Words) -> None:
             inner[i] = here[i] | (here[i] << by) | (left[i] >> rest) | (here[i] >> by) | (right[i] << rest)
 
 
-@_inner
+@inner
 def _add(rows: Words, out: Words) -> None:
     for i in range(rows.size):
         out[i] |= rows[i]
 
 
-@_inner
+@inner
 def _dilate(thin: Words, across: Int, reach: Ints, out: Words) -> None:
     """Dilate rows by a disk.
 
@@ -485,7 +407,7 @@ def _dilate(thin: Words, across: Int, reach: Ints, out: Words) -> None:
                 _add(near, out[down : down + near.size])
 
 
-@_compiled
+@compiled
 def outlines(
     pool: Words, boxes: Ints, height: Int, width: Int, reach: Ints
 ) -> tuple[Words, Words, Ints, Ints]:
@@ -530,7 +452,7 @@ def outlines(
     return thin, thick, places, sizes
 
 
-@_inner
+@inner
 def _extent(pool: Words, box: Ints) -> tuple[Int, Int]:
     """Return the first and the last column of a layer's pixels; of its box where it has none."""
     first = last = np.uint64(0)
@@ -548,7 +470,7 @@ def _extent(pool: Words, box: Ints) -> tuple[Int, Int]:
     return left, right
 
 
-@_inner
+@inner
 def _shared(a: Words, a_box: Ints, b: Words, b_box: Ints) -> Int:
     """Return how many pixels two layers share."""
     total = np.int64(0)
@@ -560,7 +482,7 @@ def _shared(a: Words, a_box: Ints, b: Words, b_box: Ints) -> Int:
     return total
 
 
-@_inner
+@inner
 def _hits(thin: Words, of: Ints, thick: Words, by: Ints, radius: Int) -> Int:
     """Return how many boundary pixels of one layer lie in the dilated boundary of another."""
     total = np.int64(0)
@@ -573,7 +495,7 @@ def _hits(thin: Words, of: Ints, thick: Words, by: Ints, radius: Int) -> Int:
     return total
 
 
-@_compiled
+@compiled
 def count_pairs(
     a: Words,
     a_boxes: Ints,
@@ -624,51 +546,3 @@ def count_pairs(
                 out[p, 5] = _hits(a_thin, a_places[i], b_thick, b_places[j], radius)
                 out[p, 6] = _hits(b_thin, b_places[j], a_thick, a_places[i], radius)
     return out
-
-
-@_compiled
-def unfilter(lines: Bytes) -> Bytes:
-    """Return the pixels of a PNG of one byte a pixel.
-
-    Args:
-        lines: (H, 1 + W) rows as they are stored, each after its filter's number, 0 to 4.
-    """
-    height, width = lines.shape[0], lines.shape[1] - 1
-    out = np.empty((height, width), np.uint8)
-    before = np.zeros(width, np.uint8)
-    for y in range(height):
-        kind, line, row = lines[y, 0], lines[y, 1:], out[y]
-        left = corner = np.uint8(0)
-        if kind == 0:
-            for x in range(width):
-                row[x] = line[x]
-        elif kind == 1:
-            for x in range(width):
-                left = np.uint8(left + line[x])
-                row[x] = left
-        elif kind == 2:
-            for x in range(width):
-                row[x] = line[x] + before[x]
-        elif kind == 3:
-            for x in range(width):
-                left = np.uint8(line[x] + ((np.int64(left) + before[x]) >> 1))
-                row[x] = left
-        else:
-            for x in range(width):
-                above = before[x]
-                left = np.uint8(line[x] + _nearest(np.int64(left), np.int64(above), np.int64(corner)))
-                corner = above
-                row[x] = left
-        before = row
-    return out
-
-
-@_inner
-def _nearest(left: Int, above: Int, corner: Int) -> Int:
-    """Return Paeth's prediction: the neighbour nearest to left + above - corner, of equals the first of these."""
-    if above == corner:
-        return left
-    to_left, to_above, to_corner = abs(above - corner), abs(left - corner), abs(left + above - 2 * corner)
-    if to_left <= to_above and to_left <= to_corner:
-        return left
-    return above if to_above <= to_corner else corner

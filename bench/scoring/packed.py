@@ -17,8 +17,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from refseg.bench.scoring import kernels
-from refseg.bench.scoring.kernels import Ints, Words
+from refseg.bench.scoring import flat, kernels
+from refseg.bench.scoring.compiled import Ints, Words
 from refseg.bench.types import BoolArray
 
 Scores = NDArray[np.float64]
@@ -153,7 +153,7 @@ def pack_runs(starts: NDArray[np.uint32], values: NDArray[np.uint8], size: tuple
 
 def present_values(labels: NDArray[np.uint8]) -> list[int]:
     """Return the values that an image holds, ascending."""
-    return [int(v) for v in np.flatnonzero(kernels.present_values(*_flat(labels)))]
+    return [int(v) for v in np.flatnonzero(flat.present_values(*_flat(labels)))]
 
 
 def stack(layers: Sequence[Layers], size: tuple[int, int]) -> Layers:
@@ -241,19 +241,19 @@ _scratch = _Scratch()
 
 def _runs(labels: NDArray[np.uint8]) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
     """Return the runs of an image; they hold until this thread's next call."""
-    flat, eights = _flat(labels)
-    _scratch.sized(flat.size)
+    pixels, eights = _flat(labels)
+    _scratch.sized(pixels.size)
     changed = _scratch.changes.view(np.bool_)[: len(eights)]
     changed[:1] = True
     np.not_equal(eights[1:], eights[:-1], out=changed[1:])
-    found = kernels.label_runs(flat, eights, _scratch.changes, _scratch.starts, _scratch.values)
+    found = flat.label_runs(pixels, eights, _scratch.changes, _scratch.starts, _scratch.values)
     return _fixed(_scratch.starts[:found]), _fixed(_scratch.values[:found])
 
 
 def _flat(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Words]:
     """Return an image's values one a byte and eight a word."""
-    flat = _fixed(np.ascontiguousarray(image).reshape(-1))
-    return flat, flat[: flat.size // 8 * 8].view(np.uint64)
+    pixels = _fixed(np.ascontiguousarray(image).reshape(-1))
+    return pixels, pixels[: pixels.size // 8 * 8].view(np.uint64)
 
 
 def _fixed(array: A) -> A:

@@ -11,6 +11,7 @@ from refseg.bench.cli.parser import COMMANDS
 
 HEAVY = (
     "torch",
+    "numba",
     "numpy",
     "pycocotools",
     "cv2",

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from refseg.bench.scoring import compiled
 from refseg.bench.scoring.packed import (
     Count,
     boundary_from,
@@ -156,3 +157,15 @@ def test_no_cut_and_no_changed_byte_of_run_lengths_leaves_the_frame():
             continue
         y0, y1, w0, w1, _ = layer.boxes[0]
         assert 0 <= y0 <= y1 <= 20 and 0 <= w0 <= w1 <= 2
+
+
+def test_code_is_compiled_too_where_none_can_be_kept(monkeypatch):
+    njit = compiled._njit
+
+    def nowhere(**options):
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return njit(**options)
+
+    monkeypatch.setattr(compiled, "_njit", nowhere)
+    assert compiled.compiled(lambda x: x + 1)(2) == 3
