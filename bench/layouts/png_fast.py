@@ -101,6 +101,6 @@ def _unfiltered(lines: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         return np.ascontiguousarray(lines[:, 1:])
     if filters.max() > 4:
         return None
-    from refseg.bench.scoring.kernels import unfilter
+    from refseg.bench.scoring.flat import unfilter
 
     return unfilter(lines)

@@ -200,7 +200,7 @@ def _any(words: Words) -> bool:
     found = np.uint64(0)
     for i in range(words.size):
         found |= words[i]
-    return found != 0
+    return bool(found)
 
 
 @inner
