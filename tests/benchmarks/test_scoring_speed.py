@@ -61,6 +61,24 @@ def cost(*args, **env):
     return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, out)
 
 
+def scored(predictions, root, protocol, **env):
+    """Run ``bench score`` in one process."""
+    chosen = ("--protocol", protocol) if protocol else ()
+    args = ("score", predictions, "--dataset", "refdavis17", "--root", root, *chosen, "--jobs", 1)
+    return cost("-c", BENCH, *args, "--json", "-", **env)
+
+
+def metrics(done):
+    return json.loads(done.out)["metrics"]
+
+
+def official(name):
+    """Return an official evaluation's global numbers in percent, under our names."""
+    values = (GOLDEN / f"{name}_global.csv").read_text().splitlines()[1].split(",")
+    names = ("J&F", "J", "J-recall", "J-decay", "F", "F-recall", "F-decay")
+    return {n: 100 * float(v) for n, v in zip(names, values, strict=True)}
+
+
 def told(benchmark, capsys, **figures):
     """Print figures and keep them with the benchmark's record."""
     benchmark.extra_info.update(figures)
@@ -167,20 +185,17 @@ def test_decoding_a_label_map(benchmark, capsys):
 
 @real
 def test_whole_run_from_folders(benchmark, capsys, root, matched, tmp_path):
-    script = (HERE / "semi_supervised.py", root, matched, 1)
-    cost(*script, REFSEG_CACHE=tmp_path / "once")
+    def run(i):
+        return scored(matched, root, "davis/semi_supervised", REFSEG_CACHE=tmp_path / f"cold{i}")
+
+    run("once")
     known = importlib.util.find_spec("vos_benchmark") is not None
     other = ("-c", VOS_BENCHMARK) if known else (HERE / "plain.py",)
-    runs = []
-    for i in range(3):
-        cold = cost(*script, REFSEG_CACHE=tmp_path / f"cold{i}")
-        warm = cost(*script, REFSEG_CACHE=tmp_path / f"cold{i}")
-        runs.append((cost(*other, RESULTS / "osvos", matched), cold, warm))
-    benchmark.pedantic(cost, script, {"REFSEG_CACHE": tmp_path / "cold0"}, rounds=1)
+    runs = [(cost(*other, RESULTS / "osvos", matched), run(i), run(i)) for i in range(3)]
+    benchmark.pedantic(run, (0,), rounds=1)
     theirs, cold, warm = (min(r[i].seconds for r in runs) for i in range(3))
-    official = float((GOLDEN / "davis17_semi_matched_global.csv").read_text().splitlines()[1].split(",")[0])
-    assert json.loads(runs[0][2].out)["J&F"] == pytest.approx(100 * official, abs=1e-10)
-    assert runs[0][1].out == runs[0][2].out
+    assert metrics(runs[0][1]) == pytest.approx(official("davis17_semi_matched"), abs=1e-10)
+    assert metrics(runs[0][2]) == metrics(runs[0][1])
     name = "vos_benchmark_s" if known else "plain_s"
     kept = sum(f.stat().st_size for f in (tmp_path / "cold0").rglob("*.runs")) / 2**20
     figures = {name: theirs, "cold_s": cold, "warm_s": warm, "kept_mib": kept}
@@ -190,27 +205,12 @@ def test_whole_run_from_folders(benchmark, capsys, root, matched, tmp_path):
 @real
 def test_official_unsupervised_evaluation(benchmark, capsys, root, tmp_path):
     def run():
-        args = ("score", RESULTS / "rvos", "--dataset", "refdavis17", "--root", root, "--jobs", 1)
-        return cost(
-            "-c",
-            BENCH,
-            *args,
-            "--protocol",
-            "refdavis/published",
-            "--json",
-            "-",
-            REFSEG_CACHE=tmp_path / "cache",
-        )
+        return scored(RESULTS / "rvos", root, "davis/unsupervised", REFSEG_CACHE=tmp_path / "cache")
 
     first = run()
     second = benchmark.pedantic(run, rounds=1)
-    official = (GOLDEN / "davis17_unsup_global.csv").read_text().splitlines()
-    names = ("J&F", "J", "J-recall", "J-decay", "F", "F-recall", "F-decay")
-    found = json.loads(first.out)["metrics"]
-    assert [found[n] for n in names] == pytest.approx(
-        [100 * float(v) for v in official[1].split(",")], abs=1e-10
-    )
-    assert json.loads(second.out)["metrics"] == found
+    assert metrics(first) == pytest.approx(official("davis17_unsup"), abs=1e-10)
+    assert metrics(second) == metrics(first)
     assert max(first.mib, second.mib) < 1024
     told(benchmark, capsys, cold_s=first.seconds, warm_s=second.seconds, mib=max(first.mib, second.mib))
 
@@ -221,18 +221,8 @@ def test_memory_of_a_long_video(benchmark, capsys, tmp_path):
     for frames in (200, 2000):
         folder = tmp_path / str(frames)
         cost(HERE / "long_video.py", folder, frames)
-        args = (
-            "score",
-            folder / "predictions",
-            "--dataset",
-            "refdavis17",
-            "--root",
-            folder / "root",
-            "--jobs",
-            1,
-        )
         for state in ("cold", "warm"):
-            done = cost("-c", BENCH, *args, "--json", "-", REFSEG_CACHE=tmp_path / "cache")
+            done = scored(folder / "predictions", folder / "root", None, REFSEG_CACHE=tmp_path / "cache")
             result = json.loads(done.out)
             # The prediction's ellipses lie within a few pixels of the true ones.
             assert 70 < result["metrics"]["J"] < 100 and len(result["items"]) == 32
@@ -245,11 +235,13 @@ def test_memory_of_a_long_video(benchmark, capsys, tmp_path):
 @real
 def test_first_cost_of_compiled_code(benchmark, capsys, root, matched, tmp_path):
     """A run in which nothing is compiled yet, less one in which all is."""
-    script = (HERE / "semi_supervised.py", root, matched, 1)
-    where = {"NUMBA_CACHE_DIR": tmp_path / "code", "REFSEG_CACHE": tmp_path / "truth"}
-    cost(*script, REFSEG_CACHE=tmp_path / "truth")
-    first = cost(*script, **where)
-    second = benchmark.pedantic(cost, script, where, rounds=1)
+
+    def run(**env):
+        return scored(matched, root, "davis/semi_supervised", REFSEG_CACHE=tmp_path / "truth", **env)
+
+    run()
+    first = run(NUMBA_CACHE_DIR=tmp_path / "code")
+    second = benchmark.pedantic(run, kwargs={"NUMBA_CACHE_DIR": tmp_path / "code"}, rounds=1)
     told(
         benchmark,
         capsys,
