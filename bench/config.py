@@ -24,10 +24,14 @@ def config_path() -> Path:
     return Path(base) / "refseg" / "config.json"
 
 
-def cache_folder() -> Path:
-    """Return where things are kept that can be made again: ``$REFSEG_CACHE`` or ``$XDG_CACHE_HOME/refseg``."""
-    if chosen := os.environ.get("REFSEG_CACHE"):
-        return Path(chosen)
+def cache_folder() -> Path | None:
+    """Return where things are kept that can be made again: ``$REFSEG_CACHE`` or ``$XDG_CACHE_HOME/refseg``.
+
+    None where the user wants nothing kept (``REFSEG_CACHE=``).
+    """
+    chosen = os.environ.get("REFSEG_CACHE")
+    if chosen is not None:
+        return Path(chosen) if chosen else None
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "refseg"
 
 

@@ -122,9 +122,9 @@ def checked_before(root: str | None, dataset: Dataset, videos: Sequence[Video]) 
         ``bench data check`` that saw exactly these files with exactly this metadata.
     """
     contents = {v.id: content_of(dataset, v) for v in videos}
-    checked = None
+    checked, path = None, _receipt(root, dataset.info)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        receipt = json.loads(_receipt(root, dataset.info).read_bytes())
+        receipt = {} if path is None else json.loads(path.read_bytes())
         seen = receipt["videos"]
         if receipt["fingerprint"] == dataset.info.fingerprint and all(
             seen[v] == c for v, c in contents.items()
@@ -310,15 +310,21 @@ def _digest(contents: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(sorted(contents.items())).encode()).hexdigest()
 
 
-def _receipt(root: str | None, info: DatasetInfo) -> Path:
+def _receipt(root: str | None, info: DatasetInfo) -> Path | None:
+    """Return where a copy's last check is remembered; None where nothing is kept."""
+    folder = cache_folder()
+    if folder is None:
+        return None
     place = "" if root is None else hashlib.sha256(str(Path(root).resolve()).encode()).hexdigest()[:16]
-    return cache_folder() / "checks" / f"{safe_name(f'{info.name}-{info.split}')}-{place}.json"
+    return folder / "checks" / f"{safe_name(f'{info.name}-{info.split}')}-{place}.json"
 
 
 def _remember(
     request: DatasetRequest, info: DatasetInfo, report: dict[str, Any], contents: dict[str, str]
 ) -> None:
     path = _receipt(request.root, info)
+    if path is None:
+        return
     receipt = {
         "when": now(),
         "quick": report["quick"],

@@ -43,7 +43,10 @@ def indexed(
     """
     state = _digest([revision, *([str(f.absolute()), _state(f)] for f in files)])
     stem = f"{safe_name(name)}-{_digest(str(root.absolute()))[:16]}"
-    path = cache_folder() / "indices" / f"{stem}-{state}.zip"
+    folder = cache_folder()
+    if folder is None:
+        return make()[member]
+    path = folder / "indices" / f"{stem}-{state}.zip"
     try:
         with zipfile.ZipFile(path) as index:
             return index.read(member)

@@ -12,7 +12,6 @@ import contextlib
 import functools
 import hashlib
 import json
-import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refseg.bench.atomic import safe_name, write_bytes
+from refseg.bench.config import cache_folder
 from refseg.bench.errors import InputError
 from refseg.bench.layouts.png import VOID
 from refseg.bench.scoring.frames import Frames, Runs, remembered
@@ -95,14 +95,6 @@ def _as_labels(truth: GroundTruth, frame: int) -> NDArray[np.uint8]:
     if truth.void is not None:
         labels[truth.void[frame]] = VOID
     return labels
-
-
-def cache_folder() -> Path | None:
-    """Return where truth is kept; None where the user wants none kept."""
-    chosen = os.environ.get("REFSEG_CACHE")
-    if chosen is not None:
-        return Path(chosen) if chosen else None
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "refseg"
 
 
 def _kept_runs(dataset: Dataset, by_frame: FramewiseDataset, video: Video) -> Runs:

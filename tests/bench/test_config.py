@@ -3,8 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from refseg.bench.config import config_path, find_root, load_config, set_root
+from refseg.bench.config import cache_folder, config_path, find_root, load_config, set_root
+from refseg.bench.datacheck import check_dataset
 from refseg.bench.errors import InputError
+from refseg.bench.types import DatasetRequest
+from refseg.datasets.index import indexed
 
 
 @pytest.fixture
@@ -72,3 +75,22 @@ def test_file_is_json_that_people_can_edit(tmp_path):
     path = set_root("refdavis17", str(tmp_path))
     assert json.loads(path.read_text()) == {"datasets": {"refdavis17": {"root": str(tmp_path)}}}
     assert path.read_text().count("\n") > 2
+
+
+def test_what_can_be_made_again_is_kept_where_the_user_says_or_nowhere(monkeypatch, tmp_path):
+    monkeypatch.setenv("REFSEG_CACHE", str(tmp_path / "mine"))
+    assert cache_folder() == tmp_path / "mine"
+    monkeypatch.setenv("REFSEG_CACHE", "")
+    assert cache_folder() is None
+    monkeypatch.delenv("REFSEG_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "refseg"
+
+
+def test_a_check_and_an_index_do_without_a_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("REFSEG_CACHE", "")
+    monkeypatch.chdir(tmp_path)
+    assert indexed("x", tmp_path, [], "a", lambda: {"a": b"1"}, revision=1) == b"1"
+    report = check_dataset(DatasetRequest("refshapes", "no_target"), quick=True)
+    assert not report["faults"]
+    assert not list(tmp_path.iterdir())
