@@ -29,7 +29,9 @@ from refseg.bench.store import RunFolder, SavedRun
 from refseg.bench.subset import subset
 from refseg.bench.types import Dataset, OnMissing, Predictions, Video
 
-_LOST_SCORES = "this layout holds no confidence, so mAP is left out; score the run itself for it."
+_LOST_SCORES = (
+    "this layout holds no confidence, so average precision is left out; score the run itself for it."
+)
 _LOST_IN_MASKS = (
     "masks carry no probabilities, so where two overlap the object with the lower id takes the pixels; label maps "
     "(layout davis) or the run itself can score otherwise."
@@ -163,14 +165,10 @@ def refuse_other_dataset(facts: RunFacts, dataset: Dataset, path: Path) -> None:
         )
 
 
-def reads_label_maps(protocol: str) -> bool:
-    """Return whether a protocol looks at merged objects (the official DAVIS tasks), not at each mask alone."""
-    return protocol == "refdavis/published" or protocol.startswith("davis/")
-
-
-def reads_scores(protocol: str) -> bool:
-    """Return whether a protocol ranks masks by the method's confidence (mAP), which no layout but a run's holds."""
-    return protocol == "a2d"
+def needs_of(protocol: str) -> tuple[str, ...]:
+    """Return what a registered protocol looks at beside masks (:class:`refseg.bench.types.ScoringProtocol`)."""
+    found: tuple[str, ...] = getattr(registry.build_protocol(protocol), "needs", ())
+    return found
 
 
 def _open(request: ScoreRequest) -> Opened:
@@ -210,12 +208,15 @@ def _looked_at(
     if opened.annotator is not None:
         text = f"One folder of label maps is scored, as annotator {opened.annotator}'s alone."
         findings.append(Finding("one_annotator", "note", 1, (f"anno_{opened.annotator}",), text))
+    if opened.layout == "run":
+        return findings
     for protocol in protocols:
+        needs = needs_of(protocol)
         # A layout that is not what the protocol looks at cannot hold all that the method said.
-        if opened.layout != "run" and reads_label_maps(protocol) != (opened.layout == "davis"):
+        if ("label_maps" in needs) != (opened.layout == "davis"):
             lost = _LOST_IN_LABELS if opened.layout == "davis" else _LOST_IN_MASKS
             findings.append(Finding("lost_overlap", "note", 1, (protocol,), f"{protocol}: {lost}"))
-        if opened.layout != "run" and reads_scores(protocol):
+        if "scores" in needs:
             findings.append(Finding("lost_scores", "note", 1, (protocol,), f"{protocol}: {_LOST_SCORES}"))
     return findings
 

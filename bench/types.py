@@ -323,6 +323,8 @@ class ScoringProtocol(Protocol):
 
     Optional hook: ``estimator(items) -> Estimator`` gives ``aggregate`` for many weightings at once, which makes
     intervals quick; without it they cost many calls of ``aggregate``, but where its metrics are plain means.
+    Optional attribute: ``needs``, what it looks at beside each expression's own masks: ``"label_maps"`` (objects
+    merged), ``"scores"`` (the method's confidence); a layout that does not hold it is told.
     """
 
     name: str

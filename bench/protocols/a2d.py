@@ -32,6 +32,7 @@ class A2d:
     """
 
     metrics = (*(f"P@{t}" for t in THRESHOLDS), "oIoU", "mIoU", "mAP", "AP50", "AP75")
+    needs = ("scores",)
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -38,6 +38,7 @@ class LabelMaps:
     """
 
     metrics = ("J&F", "J", "J-recall", "J-decay", "F", "F-recall", "F-decay")
+    needs = ("label_maps",)
 
     def __init__(self, name: str, task: Task, *, annotated: bool) -> None:
         self.name, self._task, self._annotated = name, task, annotated

@@ -17,7 +17,7 @@ from refseg.bench.errors import InputError
 from refseg.bench.exporter import export_run
 from refseg.bench.layouts import EXPORTS, export
 from refseg.bench.runner import RunRequest, run
-from refseg.bench.scorer import ScoreRequest, reads_label_maps, reads_scores, score
+from refseg.bench.scorer import ScoreRequest, needs_of, score
 from refseg.bench.types import FramePrediction, MethodInfo
 
 TREES = {
@@ -83,8 +83,8 @@ def test_round_trip_gives_identical_numbers_under_every_protocol(noisy, tmp_path
         if isinstance(expected, str):
             # What this dataset cannot be scored with is refused in the same words.
             assert found == expected
-        elif reads_label_maps(protocol) == (layout == "davis"):
-            told = ["lost_scores"] if reads_scores(protocol) else []
+        elif ("label_maps" in needs_of(protocol)) == (layout == "davis"):
+            told = ["lost_scores"] if "scores" in needs_of(protocol) else []
             assert without_scores(found) == without_scores(expected) and kinds == told
             assert (found == expected) == (not told)
             exact.append(protocol)
