@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,9 @@ class Team:
 
     def __init__(self, size: int, follow: Callable[[Team], None]) -> None:
         self.size, self.rank = size, 0
+        self.cpu_seconds = 0.0
+        """Processor time of the whole team since it was made, as of the last :meth:`mean`."""
+        self._begin = time.process_time()
         self._follow = follow
         self._processes: list[multiprocessing.process.BaseProcess] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -68,13 +72,17 @@ class Team:
             values: Figures that are means over this process's rows, by the same names in every process.
             rows: Number of this process's rows.
         """
+        spent = time.process_time() - self._begin
         if self.size == 1:
+            self.cpu_seconds = spent
             return values
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
         own = torch.tensor([1.0, *values.values()])
-        flat = rows * torch.cat([own, *(g.flatten() for g in gradients)])
-        dist.all_reduce(flat)
-        flat /= flat[0].clone()
+        means = rows * torch.cat([own, *(g.flatten() for g in gradients)])
+        sums = torch.cat([torch.tensor([spent]), means])
+        dist.all_reduce(sums)
+        self.cpu_seconds = float(sums[0])
+        flat = sums[1:] / sums[1]
         at = len(own)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = flat[at : at + gradient.numel()].view_as(gradient)
@@ -83,6 +91,8 @@ class Team:
 
     def _run(self, rank: int) -> None:
         self.rank = rank
+        # A forked process counts its time from its own start.
+        self._begin = 0.0
         self._join(rank)
         self._follow(self)
         dist.destroy_process_group()

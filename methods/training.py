@@ -99,7 +99,7 @@ class Training:
             self._step(batch, step, scheduler, team)
 
     def _lead(self, team: Team, start: int, spent: dict[str, float], scheduler: LambdaLR) -> dict[str, float]:
-        begin, cpu = time.perf_counter(), time.process_time()
+        begin = time.perf_counter()
         before = dict(spent)
         sums: dict[str, float] = {}
         for step, batch in self._shown(self._batches(start, team.rank), start):
@@ -109,7 +109,7 @@ class Training:
             done = step + 1
             spent = {
                 "wall_seconds": before["wall_seconds"] + time.perf_counter() - begin,
-                "cpu_seconds": before["cpu_seconds"] + (time.process_time() - cpu) * self.processes,
+                "cpu_seconds": before["cpu_seconds"] + team.cpu_seconds,
             }
             if done % self.log_every == 0 or done == self.steps:
                 n = done % self.log_every or self.log_every

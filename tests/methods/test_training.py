@@ -1,5 +1,6 @@
 import csv
 import multiprocessing
+import time
 
 import pytest
 import torch
@@ -75,6 +76,20 @@ def test_processes_that_share_a_batch_learn_what_one_learns(tmp_path):
     for one, two in zip(log(tmp_path / "one")[1:], log(tmp_path / "two")[1:], strict=True):
         assert one[:2] == two[:2]
         assert float(two[2]) == pytest.approx(float(one[2]), rel=1e-4)
+
+
+def test_processor_time_is_the_whole_teams(tmp_path):
+    def burn():
+        end = time.process_time() + 0.02
+        while time.process_time() < end:
+            pass
+
+    for processes in (1, 2):
+        _, run = training(tmp_path / str(processes), processes=processes)
+        inner = run.compute
+        run.compute = lambda batch, step, inner=inner: (burn(), inner(batch, step))[1]
+        spent = run.run(resume=False)
+        assert spent["cpu_seconds"] >= processes * run.steps * 0.02
 
 
 @pytest.mark.timeout(60)
