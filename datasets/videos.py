@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -123,7 +124,7 @@ class FrameFolder:
         raise first
 
 
-class VideoDataset:
+class VideoDataset(ABC):
     """A split of videos with frames in folders; a subclass knows the truth.
 
     Args:
@@ -159,9 +160,9 @@ class VideoDataset:
         """
         return self._videos
 
+    @abstractmethod
     def ground_truth(self, video_id: str, expression_id: str) -> GroundTruth | None:
         """Return the truth of an expression, or None where labels are hidden."""
-        raise NotImplementedError
 
     def content(self, video: Video) -> str:
         """Return the hash of a video's files: names and sizes of its frames and of its truth."""
@@ -178,12 +179,13 @@ class VideoDataset:
             sentence.id, sentence.text, sentence.object_ids or (), attributes=sentence.attributes
         )
 
+    @abstractmethod
     def _truth_files(self, video: Video) -> str:
         """Return a text that changes with the files that hold a video's truth."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _truth_faults(self, video: Video, *, quick: bool) -> Iterator[Fault]:
-        raise NotImplementedError
+        """Yield what is wrong with the files that hold a video's truth."""
 
     def _video(self, video_id: str) -> Video:
         if video_id not in self._entries:

@@ -14,7 +14,9 @@ from refseg.methods.sam.weights import SAM_TINY, load_into, load_tensors
 
 def _filled(name, shape):
     noise = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape).astype(np.float32)
-    if len(shape) >= 2:
+    if name.endswith("running_var"):
+        noise = 1 + 0.1 * np.abs(noise)
+    elif len(shape) >= 2:
         noise = noise / np.sqrt(max(1, int(np.prod(shape[1:]))))
     elif name.endswith(("weight", "gamma")):
         noise = 1 + 0.1 * noise

@@ -1,24 +1,19 @@
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from refseg.methods.deaot.build import DEAOT_CONFIGS, build_deaot
 
-GOLDEN = Path(__file__).parents[2] / "data/golden/deaot"
-
 
 @pytest.fixture(scope="session")
-def filled():
+def network(filled):
     """Build a named network with the deterministic weights of the golden vectors."""
-    spec = importlib.util.spec_from_file_location("deaot_golden_fill", GOLDEN / "fill.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
 
     def make(name, *, sharp=False):
-        model = module.fill_(build_deaot(DEAOT_CONFIGS[name]))
+        model = build_deaot(DEAOT_CONFIGS[name])
+        state = model.state_dict()
+        floats = {k: filled(k, tuple(v.shape)) for k, v in state.items() if v.is_floating_point()}
+        model.load_state_dict(state | floats)
         with torch.no_grad():
             for layer in model.LSTT.layers if sharp else ():
                 layer.linear_QV.weight[:128] *= 4

@@ -46,7 +46,7 @@ def worst(found, expected):
         "swinb_deaotl_2obj_gap2",
     ],
 )
-def test_small_cases_of_the_official_code(case, filled):
+def test_small_cases_of_the_official_code(case, network):
     arrays = np.load(SMALL / f"{case}.npz")
     config = json.loads(str(arrays["config"]))
     labels = arrays["labels"]
@@ -54,7 +54,7 @@ def test_small_cases_of_the_official_code(case, filled):
     frames = np.load(SMALL / "frames.npz")["frames"][:, :height, :width]
     sharp = config.get("sharp", False)
     tolerance = SHARP_TOLERANCE if sharp else TOLERANCE
-    model = filled(config["model"], sharp=sharp)
+    model = network(config["model"], sharp=sharp)
     said = watch(model)
     tracker = DeAotTracker(
         model, MemorySettings(long_term_gap=config["gap"], short_term_skip=config.get("skip", 1))
@@ -93,13 +93,13 @@ def test_small_cases_of_the_official_code(case, filled):
         pytest.param("r50l_1obj_gap9999", marks=pytest.mark.big),
     ],
 )
-def test_whole_cases_of_the_official_code(case, filled, monkeypatch):
+def test_whole_cases_of_the_official_code(case, network, monkeypatch):
     if not WHOLE.exists():
         pytest.skip("the golden vectors of DeAOT are not beside the repository")
     arrays = np.load(WHOLE / f"{case}.npz")
     config = json.loads(str(arrays["config"]))
     sharp = "sharp" in case
-    model = filled(config["model"], sharp=sharp)
+    model = network(config["model"], sharp=sharp)
     said = watch(model)
     if "frames_net" in arrays:
         # OpenCV's bicubic filter rounds some pixels differently on other processors; the test below compares it.
@@ -131,16 +131,16 @@ def test_whole_cases_of_the_official_code(case, filled, monkeypatch):
 
 
 @pytest.mark.parametrize("model", ["deaott", "r50_deaotl"])
-def test_names_and_shapes_are_those_of_the_official_state(model, filled):
+def test_names_and_shapes_are_those_of_the_official_state(model, network):
     if not WHOLE.exists():
         pytest.skip("the golden vectors of DeAOT are not beside the repository")
     file = {"deaott": "deaott_state.json", "r50_deaotl": "deaot_r50l_state.json"}[model]
     entries = json.loads((WHOLE / file).read_text())["state"]
-    network = filled(model)
+    made = network(model)
     official = {e["name"]: tuple(e["shape"]) for e in entries}
-    assert {k: tuple(v.shape) for k, v in network.state_dict().items()} == official
+    assert {k: tuple(v.shape) for k, v in made.state_dict().items()} == official
     learnt = {e["name"] for e in entries if e["kind"] == "parameter"}
-    assert {k for k, _ in network.named_parameters()} == learnt
+    assert {k for k, _ in made.named_parameters()} == learnt
 
 
 def test_frames_are_resized_as_officially():
