@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from refseg.bench.errors import RefsegError
 from refseg.bench.progress import Progress, Task
 from refseg.bench.reading import AHEAD, ReadAhead
+from refseg.bench.retries import Attempt, Retries
 from refseg.bench.store import Recorder, RunFolder
 from refseg.bench.types import Expression, FramePrediction, Method, Video
 
@@ -19,6 +23,9 @@ IMAGES_AT_ONCE = 8
 """The default of ``--images-at-once``."""
 
 Work = tuple[Video, Sequence[Expression]]
+
+Outcome = Recorder | Exception
+"""What a video gave: its predictions, or why there are none."""
 
 
 class ContractError(RefsegError):
@@ -30,16 +37,18 @@ class Pass:
     """What one pass over the missing predictions did.
 
     Attributes:
-        failures: ``{"video", "error"}`` of every video that failed.
+        failures: Every video that failed (:attr:`refseg.bench.retries.Retries.failures`).
         frames: Frames predicted.
         seconds: Wall clock.
-        waited: Seconds of it in which the method waited for frames to be decoded.
+        waited: Seconds of it in which the method waited for frames to be decoded, summed over workers.
+        retries: How many attempts were second or third ones.
     """
 
-    failures: list[dict[str, str]]
+    failures: list[dict[str, Any]]
     frames: int
     seconds: float
     waited: float = 0.0
+    retries: int = 0
 
 
 def predict_all(
@@ -64,25 +73,66 @@ def predict_all(
     Raises:
         InputError: A prediction cannot be written (:class:`refseg.bench.atomic.DiskFullError` and the like).
     """
-    failures: list[dict[str, str]] = []
-    frames, start = 0, time.perf_counter()
+    retries = Retries([video for video, _ in todo])
     if not todo:
-        return Pass(failures, 0, 0.0)
+        return Pass(retries.failures, 0, 0.0)
+    start = time.perf_counter()
     title, count = f"{method.info.name} predicts", sum(len(v) for v, _ in todo)
-    ahead = max(AHEAD, images_at_once)
-    with progress.task(title, count, "frames") as task, ReadAhead([v for v, _ in todo], ahead) as reader:
-        early = [(video, expressions) for video, (_, expressions) in zip(reader, todo, strict=True)]
-        for batch in _batches(method, early, images_at_once):
-            for video, outcome in _predict_batch(method, batch, key, task):
-                if isinstance(outcome, Exception):
-                    error = one_line(outcome)
-                    failures.append({"video": video.id, "error": error})
-                    task.note(f"video {video.id} failed: {error}")
-                    continue
-                for stored in outcome.finished():
-                    folder.write(stored)
-                frames += len(video)
-    return Pass(failures, frames, time.perf_counter() - start, reader.waited)
+    with progress.task(title, count, "frames") as task:
+        attempts = [Attempt(i, tuple(expressions)) for i, (_, expressions) in enumerate(todo)]
+        frames, waited = 0, 0.0
+        while attempts:
+            work = [(todo[a.index][0], a.expressions) for a in attempts]
+            with ReadAhead([v for v, _ in work], max(AHEAD, images_at_once)) as reader:
+                early = [(video, expressions) for video, (_, expressions) in zip(reader, work, strict=True)]
+                outcomes = predict_each(method, early, key, images_at_once, task.advance)
+                for attempt, outcome in zip(attempts, outcomes, strict=True):
+                    if settle(attempt, outcome, folder, retries, task):
+                        frames += len(todo[attempt.index][0])
+            waited += reader.waited
+            # Second tries go one by one, each with all the memory there is.
+            again = retries.next()
+            attempts = [] if again is None else [again]
+            if again is not None:
+                free_memory()
+    return Pass(retries.failures, frames, time.perf_counter() - start, waited, retries.tried)
+
+
+def settle(attempt: Attempt, outcome: Outcome, folder: RunFolder, retries: Retries, task: Task) -> bool:
+    """Store what an attempt gave, or take its failure; return whether it succeeded.
+
+    Raises:
+        InputError: A prediction cannot be written.
+    """
+    if isinstance(outcome, Recorder):
+        for stored in outcome.finished():
+            folder.write(stored)
+        retries.succeeded(attempt)
+        return True
+    tell_failure(attempt, one_line(outcome), is_final(outcome), retries, task)
+    return False
+
+
+def tell_failure(attempt: Attempt, error: str, final: bool, retries: Retries, task: Task) -> None:
+    """Take a failure and say what becomes of the video."""
+    again = retries.failed(attempt, error, final=final)
+    named = f"video {retries.video(attempt).id}"
+    if attempt.rung == "by_expression":
+        named += f", expression {', '.join(e.id for e in attempt.expressions)},"
+    task.note(f"{named} failed: {error}" + ("; it is tried again" if again else ""))
+
+
+def is_final(error: Exception) -> bool:
+    """Return whether an error would come again: our own are about files, calls and promises."""
+    return isinstance(error, RefsegError)
+
+
+def free_memory() -> None:
+    """Let go of what a failed attempt held, a GPU's cache too."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def one_line(error: BaseException) -> str:
@@ -91,7 +141,23 @@ def one_line(error: BaseException) -> str:
     return text if isinstance(error, RefsegError) and text else f"{type(error).__name__}: {text}"
 
 
-def _batches(method: Method, todo: Sequence[Work], images: int) -> Iterator[Sequence[Work]]:
+def predict_each(
+    method: Method, todo: Sequence[Work], key: str, images_at_once: int, advance: Callable[[int], None]
+) -> Iterator[Outcome]:
+    """Yield what each video gives, in order; nothing is stored.
+
+    Args:
+        method: The method.
+        todo: Videos with the expressions that are asked for.
+        key: The run's key.
+        images_at_once: How many single images the method is handed in one call, where it can take several.
+        advance: Is told how many frames are done; less than none where a video failed after some.
+    """
+    for batch in batches(method, todo, images_at_once):
+        yield from _predict_batch(method, batch, key, advance)
+
+
+def batches(method: object, todo: Sequence[Work], images: int) -> Iterator[Sequence[Work]]:
     """Yield single videos, or several images at once where the method takes them so."""
     single = hasattr(method, "segment_images") and all(len(video) == 1 for video, _ in todo)
     size = images if single else 1
@@ -100,8 +166,8 @@ def _batches(method: Method, todo: Sequence[Work], images: int) -> Iterator[Sequ
 
 
 def _predict_batch(
-    method: Method, batch: Sequence[Work], key: str, task: Task
-) -> Iterator[tuple[Video, Recorder | Exception]]:
+    method: Method, batch: Sequence[Work], key: str, advance: Callable[[int], None]
+) -> Iterator[Outcome]:
     if len(batch) > 1:
         try:
             recorders = _segment_images(method, batch, key)
@@ -109,19 +175,27 @@ def _predict_batch(
             # One bad image must not cost its neighbours: each gets a call of its own below.
             recorders = []
         if recorders:
-            task.advance(len(batch))
-            yield from ((video, recorder) for (video, _), recorder in zip(batch, recorders, strict=True))
+            advance(len(batch))
+            yield from recorders
             return
     for video, expressions in batch:
-        recorder = Recorder(video, expressions, key)
-        try:
-            for prediction in checked(method, video, expressions):
-                recorder.add(prediction)
-                task.advance()
-        except Exception as error:
-            yield video, error
-        else:
-            yield video, recorder
+        yield _predict_video(method, video, expressions, key, advance)
+
+
+def _predict_video(
+    method: Method, video: Video, expressions: Sequence[Expression], key: str, advance: Callable[[int], None]
+) -> Outcome:
+    recorder, done = Recorder(video, expressions, key), 0
+    try:
+        for prediction in checked(method, video, expressions):
+            recorder.add(prediction)
+            advance(1)
+            done += 1
+    except Exception as error:
+        advance(-done)
+        # The frames of the call hold arrays, which the next attempt may need the room of.
+        return error.with_traceback(None)
+    return recorder
 
 
 def _segment_images(method: Method, batch: Sequence[Work], key: str) -> list[Recorder]:

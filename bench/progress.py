@@ -13,7 +13,7 @@ class Task(Protocol):
     """A piece of work of known length."""
 
     def advance(self, steps: int = 1) -> None:
-        """Say that so many more steps are done."""
+        """Say that so many more steps are done; less than none where some must be done again."""
         ...
 
     def note(self, text: str) -> None:
@@ -80,7 +80,7 @@ class _Lines:
     def advance(self, steps: int = 1) -> None:
         self._done += steps
         now = time.monotonic()
-        if now - self._said >= self._every and self._done < self._total:
+        if now - self._said >= self._every and 0 < self._done < self._total:
             rate = self._done / (now - self._start)
             left = (self._total - self._done) / rate
             self._say(

@@ -25,6 +25,7 @@ def score_run(
     on_missing: OnMissing = "error",
     jobs: int | None = 1,
     progress: Progress,
+    unscored: str = "",
 ) -> dict[str, Any]:
     """Score predictions with each protocol.
 
@@ -37,6 +38,7 @@ def score_run(
         on_missing: ``"error"`` or ``"empty"``: what an expression without a prediction is.
         jobs: How many processes score; None: as many as are worth it.
         progress: Where it is shown.
+        unscored: Why they are not to be scored at all; empty: they are.
 
     Returns:
         The result of the first protocol (``{"protocol", "metrics", "items", "failures", …}``) with facts
@@ -58,7 +60,7 @@ def score_run(
         "partial": bool(short),
         "coverage": short,
     }
-    note = _why_not(dataset, left)
+    note = unscored or _why_not(dataset, left)
     if note:
         empty = {"protocol": protocols[0], "metrics": {}, "items": []}
         return empty | facts | {"note": note, "breakdown": {}, "also": []}

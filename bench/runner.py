@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,19 @@ from refseg.bench.annotations import clear_annotations, write_annotations
 from refseg.bench.atomic import safe_name, write_json
 from refseg.bench.config import find_root
 from refseg.bench.datacheck import checked_before
+from refseg.bench.engines import Described, Engine, Job, choose_engine
+from refseg.bench.engines.worker import Blueprint
 from refseg.bench.errors import InputError
 from refseg.bench.options import split_prefix
-from refseg.bench.predict import IMAGES_AT_ONCE, Pass, Work, predict_all
+from refseg.bench.predict import IMAGES_AT_ONCE, Pass, Work
 from refseg.bench.progress import Progress, Silent
 from refseg.bench.results import score_run
+from refseg.bench.shards import parse_shard, places_of
 from refseg.bench.store import RunFolder, SavedRun, missing_expressions
 from refseg.bench.subset import coverage, subset
 from refseg.bench.types import Dataset, DatasetRequest, Method, MethodRequest, Video
 
+_SHARD_NOTE = "this is shard {}, and `bench score` scores all shards' folders together"
 PASS_NOTE = "wall clock of the scoring pass, not a speed measurement"
 
 
@@ -44,7 +48,11 @@ class RunRequest:
         fresh: Delete what an earlier run left in the folder.
         page: Write the HTML page.
         images_at_once: How many single images a method that takes several is handed in one call.
-        jobs: How many processes score; None: as many as are worth it.
+        jobs: How many workers predict and how many processes score; None: the engine's default, and as many as
+            are worth it.
+        engine: Who predicts (:data:`refseg.bench.engines.ENGINES`).
+        time_limit: Seconds after which a worker that is at one video is ended; None: never.
+        shard: ``"2/8"``: only this part of the videos, and nothing is scored.
     """
 
     method: str
@@ -61,16 +69,27 @@ class RunRequest:
     page: bool = True
     images_at_once: int = IMAGES_AT_ONCE
     jobs: int | None = 1
+    engine: str = "local"
+    time_limit: float | None = None
+    shard: str | None = None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run with everything built and nothing done yet."""
+    """A run with everything built and nothing done yet.
+
+    Attributes:
+        method: Only described where workers build it for themselves (:class:`refseg.bench.engines.Described`).
+        places: Where the videos stand in the dataset.
+    """
 
     request: RunRequest
     method: Method
     dataset: Dataset
+    places: Sequence[int]
     videos: Sequence[Video]
+    engine: Engine
+    blueprint: Blueprint
     protocols: tuple[str, ...]
     folder: RunFolder
     key: str
@@ -104,20 +123,22 @@ def plan(request: RunRequest) -> Plan:
     mine, theirs = split_prefix(request.options, "dataset.")
     for name in request.protocols:
         registry.entry("protocols", name)
-    dataset = open_dataset(request.dataset, request.split, request.root, theirs)
-    method = registry.build_method(MethodRequest(request.method, mine, request.device, request.dtype))
-    videos = dataset.videos()[: request.limit]
-    if not videos:
-        raise InputError(f"{dataset.info.name} {dataset.info.split} holds no video; is --root right?")
-    parts = provenance.key_parts(
-        method.info, dataset.info, device=request.device, dtype=request.dtype, dataset_options=theirs
-    )
+    engine = choose_engine(request.engine, jobs=request.jobs, time_limit=request.time_limit)
+    asked = MethodRequest(request.method, mine, request.device, request.dtype)
+    blueprint = Blueprint(asked, _dataset_request(request, theirs), request.images_at_once)
+    dataset = registry.build_dataset(blueprint.dataset)
+    method = _method(engine, asked)
+    places = _places(request, dataset)
+    parts = blueprint.key_parts(method.info, dataset)
     out = Path(request.out) if request.out else Path("runs") / default_name(request, dataset.info.split)
     return Plan(
         request,
         method,
         dataset,
-        videos,
+        places,
+        [dataset.videos()[i] for i in places],
+        engine,
+        blueprint,
         request.protocols or tuple(dataset.info.protocols),
         RunFolder(out),
         provenance.run_key(parts),
@@ -148,34 +169,18 @@ def execute(planned: Plan, *, progress: Progress | None = None) -> dict[str, Any
         first = _admit(planned)
         record = _record(planned, first)
         folder.write_record(record)
-        bind = getattr(planned.method, "bind", None)
-        if bind is not None:
-            bind(planned.dataset)
-        passed = predict_all(
-            planned.method,
-            _missing(planned, progress),
-            folder,
-            planned.key,
-            progress=progress,
-            images_at_once=planned.request.images_at_once,
-        )
+        passed = _predict(planned, progress)
         record |= {"status": "predicted", "finished": provenance.now(), "failures": passed.failures}
         record["pass"] = _pass_facts(passed)
         folder.write_record(record)
-        result = score_run(
-            planned.dataset,
-            planned.videos,
-            SavedRun(folder, planned.key),
-            planned.protocols,
-            passed.failures,
-            jobs=planned.request.jobs,
-            progress=progress,
-        )
-        result |= {"method": planned.method.info.name}
+        _refuse_change(planned, passed)
+        result = _score(planned, passed, progress) | {"method": planned.method.info.name}
         write_json(folder.path / "result.json", result)
-        annotations = write_annotations(folder, planned.key, _predicted(planned, passed))
+        annotations = None
+        if planned.request.shard is None:
+            annotations = write_annotations(folder, planned.key, _predicted(planned, passed))
         folder.write_record(record | {"status": "done"})
-        if planned.request.page:
+        if planned.request.page and planned.request.shard is None:
             write_page(folder.path, progress)
     told = {} if annotations is None else {"annotations": str(annotations)}
     return result | {"run": str(folder.path)} | told
@@ -185,8 +190,31 @@ def open_dataset(
     name: str, split: str | None, root: str | None, options: Mapping[str, str] | None = None
 ) -> Dataset:
     """Open a dataset, its root found by :func:`refseg.bench.config.find_root`."""
-    registry.entry("datasets", name)
-    return registry.build_dataset(DatasetRequest(name, split, find_root(name, root), dict(options or {})))
+    return registry.build_dataset(_dataset_request(RunRequest("", name, split, root), options or {}))
+
+
+def _dataset_request(request: RunRequest, options: Mapping[str, str]) -> DatasetRequest:
+    registry.entry("datasets", request.dataset)
+    root = find_root(request.dataset, request.root)
+    return DatasetRequest(request.dataset, request.split, root, dict(options))
+
+
+def _method(engine: Engine, request: MethodRequest) -> Method:
+    """Build the method; where workers do that for themselves, only to know it, and without a GPU's memory."""
+    if engine.needs_method:
+        return registry.build_method(request)
+    return Described(registry.build_method(replace(request, device="cpu")).info)
+
+
+def _places(request: RunRequest, dataset: Dataset) -> Sequence[int]:
+    """Return which of the dataset's videos are asked for."""
+    videos = dataset.videos()
+    limit = len(videos) if request.limit is None else min(request.limit, len(videos))
+    if not limit:
+        raise InputError(f"{dataset.info.name} {dataset.info.split} holds no video; is --root right?")
+    if request.shard is None:
+        return range(limit)
+    return places_of(parse_shard(request.shard), videos[:limit])
 
 
 def default_name(request: RunRequest, split: str) -> str:
@@ -195,6 +223,9 @@ def default_name(request: RunRequest, split: str) -> str:
     if request.dtype != "float32":
         chosen["--dtype"] = request.dtype
     parts = [request.method, request.dataset, split]
+    if request.shard is not None:
+        shard = parse_shard(request.shard)
+        parts.append(f"shard-{shard.number}-of-{shard.of}")
     if chosen:
         parts.append(hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8])
     return safe_name("-".join(parts))
@@ -250,6 +281,9 @@ def _record(planned: Plan, earlier: Mapping[str, Any] | None) -> dict[str, Any]:
         "protocols": list(planned.protocols),
         "dtype": request.dtype,
         "images_at_once": request.images_at_once,
+        "engine": planned.engine.describe(),
+        "shard": request.shard,
+        "video_ids": None if request.shard is None else [v.id for v in videos],
         "partial": bool(short),
         "coverage": short,
         "counts": {
@@ -263,18 +297,63 @@ def _record(planned: Plan, earlier: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _missing(planned: Plan, progress: Progress) -> list[Work]:
-    """Return the videos with the expressions that are still to be predicted; say which files are no good."""
+def _predict(planned: Plan, progress: Progress) -> Pass:
+    """Predict what is missing; say which stored files are no good."""
     todo: list[Work] = []
+    places: list[int] = []
     notes: list[str] = []
-    for video in planned.videos:
+    for place, video in zip(planned.places, planned.videos, strict=True):
         expressions, found = missing_expressions(planned.folder, planned.key, video)
         notes += found
         if expressions:
             todo.append((video, expressions))
+            places.append(place)
     for note in notes:
         progress.note(note)
-    return todo
+    bind = getattr(planned.method, "bind", None)
+    if bind is not None:
+        bind(planned.dataset)
+    return planned.engine.predict(
+        Job(planned.method, planned.blueprint, todo, places, planned.folder, planned.key, progress)
+    )
+
+
+def _refuse_change(planned: Plan, passed: Pass) -> None:
+    """Refuse to go on where the dataset changed while it was predicted.
+
+    Raises:
+        InputError: It is another one now; which video, where it is one video's frames.
+    """
+    if not passed.frames:
+        return
+    now = registry.build_dataset(planned.blueprint.dataset)
+    what = f"{now.info.name} {now.info.split} in {planned.blueprint.dataset.root}"
+    if now.info != planned.dataset.info or len(now.videos()) != len(planned.dataset.videos()):
+        raise InputError(
+            f"The metadata of {what} changed while the run was at work, so it is not scored; put them back, or "
+            "run the new ones with --fresh or another --out."
+        )
+    changed = [
+        v.id for place, v in zip(planned.places, planned.videos, strict=True) if now.videos()[place] != v
+    ]
+    if changed:
+        raise InputError(
+            f"The frames of {len(changed)} videos of {what} changed while the run was at work, first {changed[0]}, "
+            "so it is not scored; the same command predicts them anew."
+        )
+
+
+def _score(planned: Plan, passed: Pass, progress: Progress) -> dict[str, Any]:
+    return score_run(
+        planned.dataset,
+        planned.videos,
+        SavedRun(planned.folder, planned.key),
+        planned.protocols,
+        passed.failures,
+        jobs=planned.request.jobs,
+        progress=progress,
+        unscored="" if planned.request.shard is None else _SHARD_NOTE.format(planned.request.shard),
+    )
 
 
 def _predicted(planned: Plan, passed: Pass) -> Dataset:
@@ -290,5 +369,6 @@ def _pass_facts(passed: Pass) -> dict[str, Any]:
         "seconds": round(passed.seconds, 3),
         "seconds_waited_for_frames": round(passed.waited, 3),
         "frames_per_second": None if rate is None else round(rate, 3),
+        "retries": passed.retries,
         "note": PASS_NOTE,
     }

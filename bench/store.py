@@ -10,7 +10,6 @@ Names of videos and expressions are percent-encoded (:func:`refseg.bench.atomic.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import zlib
@@ -23,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from refseg.bench.atomic import TEMPORARY, safe_name, write_bytes, write_error, write_json
+from refseg.bench.atomic import TEMPORARY, safe_name, write_bytes, write_json
 from refseg.bench.errors import InputError
+from refseg.bench.locks import LOCK, locked
 from refseg.bench.merge import merge_groups, object_number, won_pixels
 from refseg.bench.types import BoolArray, Expression, FramePrediction, Video
 
@@ -146,18 +146,7 @@ class RunFolder:
             InputError: Another run holds it, it cannot be written, or it is a folder of something else.
         """
         self._refuse_foreign()
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = open(self.path / ".lock", "a")  # noqa: SIM115
-        except OSError as error:
-            raise write_error(self.path, error) from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise InputError(
-                    f"Another run is at work in {self.path}; wait for it, or give another --out."
-                ) from None
+        with locked(self.path, "run"):
             self._sweep()
             yield
 
@@ -238,7 +227,7 @@ class RunFolder:
                     path.unlink(missing_ok=True)
 
     def _refuse_foreign(self) -> None:
-        known = (".lock", RECORD)
+        known = (LOCK, RECORD)
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file; --out must name a folder.")
         if self.path.is_dir():

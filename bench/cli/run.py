@@ -9,7 +9,6 @@ from refseg.bench.cli.common import (
     Commands,
     add_dataset,
     add_device,
-    add_jobs,
     add_json,
     add_protocol,
     add_set,
@@ -60,9 +59,36 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--no-page", action="store_true", help="do not write the HTML page")
     parser.add_argument("--dry-run", action="store_true", help="say what would run, and do nothing")
-    add_jobs(parser)
+    _add_workers(parser)
     add_json(parser)
     parser.set_defaults(run=run)
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine",
+        metavar="E",
+        default="local",
+        help="local: this machine (default); ray: a Ray cluster, $RAY_ADDRESS or one started here",
+    )
+    parser.add_argument(
+        "--jobs",
+        metavar="N",
+        type=positive,
+        help="workers that predict, one model each, and processes that score; default: predict in this process "
+        "(ray: one worker a GPU, or a CPU), score in as many as are worth it",
+    )
+    parser.add_argument(
+        "--time-limit",
+        metavar="SECONDS",
+        type=float,
+        help="end a worker that is longer than this at one video, and try the video again; default: none",
+    )
+    parser.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="only the I-th of N parts, into a folder of its own; `bench score` takes all of them together",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -116,6 +142,9 @@ def _request(args: argparse.Namespace, name: str, *, several: bool) -> Any:
         page=not args.no_page,
         images_at_once=args.images_at_once,
         jobs=args.jobs,
+        engine=args.engine,
+        time_limit=args.time_limit,
+        shard=args.shard,
     )
 
 

@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from refseg.bench.errors import InputError
+from refseg.bench.orphans import end_with_parent
 from refseg.bench.scoring.frames import threads
 from refseg.bench.types import ScoredItem, Video
 
@@ -84,6 +85,7 @@ _worker = _Worker()
 def _start(score: ScoreVideo, count: int) -> None:
     # Ctrl-C reaches the whole group; the first process ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     _worker.score, _worker.threads = score, count
 
 

@@ -98,7 +98,7 @@ def test_a_fresh_run_deletes_old_ones_first_and_no_folder_of_another_kind(davis,
         raise InputError("stopped")
 
     with monkeypatch.context() as patch:
-        patch.setattr("refseg.bench.runner.predict_all", fails)
+        patch.setattr("refseg.bench.engines.predict_all", fails)
         with pytest.raises(InputError, match="stopped"):
             run(replace(davis, fresh=True))
     folder = tmp_path / "run/annotations"
