@@ -8,8 +8,9 @@ import hashlib
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from refseg.bench.errors import InputError
 
@@ -41,8 +42,9 @@ def safe_name(text: str) -> str:
     return out or "%"
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file so that readers see the old content or the new one, never a part.
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[IO[bytes]]:
+    """Give a file to write into; readers see the old content until the block ends, and then all of the new.
 
     Raises:
         DiskFullError: No space is left.
@@ -53,7 +55,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(temporary, "wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
@@ -63,6 +65,24 @@ def write_bytes(path: Path, data: bytes) -> None:
             raise
     except OSError as error:
         raise write_error(path, error) from error
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file so that readers see the old content or the new one, never a part.
+
+    Raises:
+        DiskFullError: No space is left.
+        InputError: The folder cannot be written.
+    """
+    with writing(path) as file:
+        file.write(data)
+
+
+def sweep(folder: Path, pattern: str = "") -> None:
+    """Remove unfinished files that a killed process left in a folder, or in those below it that match a pattern."""
+    for path in folder.glob(f"{pattern}{TEMPORARY}*"):
+        if not path.is_dir():
+            path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any, *, indent: int | None = None) -> None:

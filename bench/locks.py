@@ -9,9 +9,12 @@ import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from refseg.bench.atomic import write_error
 from refseg.bench.errors import InputError
+
+_held: set[IO[str]] = set()
 
 LOCK = ".lock"
 """Name of the lock's file in the folder; it stays there, and means nothing by itself."""
@@ -53,8 +56,20 @@ def locked(folder: Path, what: str) -> Iterator[None]:
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {platform.node()}")
             lock.flush()
+        _held.add(lock)
         try:
             yield
         finally:
-            with contextlib.suppress(OSError):
+            _held.discard(lock)
+            with contextlib.suppress(OSError, ValueError):
                 lock.truncate(0)
+
+
+def _let_go() -> None:
+    for lock in _held:
+        lock.close()
+    _held.clear()
+
+
+# A forked child (a loader of training data) that outlives a killed process must not hold its lock.
+os.register_at_fork(after_in_child=_let_go)

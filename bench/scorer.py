@@ -14,6 +14,7 @@ from refseg.bench.layouts import (
     RunFacts,
     lint,
     open_masks,
+    open_runs,
     open_source,
     refuse,
     run_facts,
@@ -55,6 +56,7 @@ class ScoreRequest:
         protocols: Names; none: all that the dataset is scored with.
         on_missing: What an expression without a prediction is: an error, or empty masks.
         jobs: How many processes score; None: as many as are worth it.
+        shards: Where ``predictions`` is a shard of a run, all others.
     """
 
     predictions: str
@@ -65,6 +67,7 @@ class ScoreRequest:
     protocols: tuple[str, ...] = ()
     on_missing: OnMissing = "error"
     jobs: int | None = 1
+    shards: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,8 @@ def needs_of(protocol: str) -> tuple[str, ...]:
 def _open(request: ScoreRequest) -> Opened:
     for name in request.protocols:
         registry.entry("protocols", name)
+    if request.shards:
+        return _open_run(request, open_runs([Path(p) for p in (request.predictions, *request.shards)]))
     source = open_source(Path(request.predictions), request.layout)
     return _open_run(request, source) if isinstance(source, RunFolder) else _open_masks(request, source)
 
@@ -184,7 +189,7 @@ def _open_run(request: ScoreRequest, folder: RunFolder) -> Opened:
     options = facts.options if made_on["name"] == request.dataset else {}
     dataset = open_dataset(request.dataset, request.split or made_on["split"], request.root, options)
     refuse_other_dataset(facts, dataset, folder.path)
-    videos = list(dataset.videos())[: facts.videos]
+    videos = facts.videos_of(dataset)
     # Videos that failed were told of when they ran; under --on-missing empty they count like any other gap.
     failures = facts.failures if request.on_missing == "error" else ()
     return Opened(dataset, SavedRun(folder, facts.key), videos, facts.method, "run", failures)

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from refseg.bench.atomic import TEMPORARY, safe_name, write_bytes, write_json
+from refseg.bench.atomic import TEMPORARY, safe_name, sweep, write_bytes, write_json
 from refseg.bench.errors import InputError
 from refseg.bench.locks import LOCK, locked
 from refseg.bench.merge import merge_groups, object_number, won_pixels
@@ -221,10 +221,8 @@ class RunFolder:
 
     def _sweep(self) -> None:
         """Remove unfinished files that a killed run left."""
-        for pattern in (f"{TEMPORARY}*", f"predictions/*/{TEMPORARY}*"):
-            for path in self.path.glob(pattern):
-                if not path.is_dir():
-                    path.unlink(missing_ok=True)
+        sweep(self.path)
+        sweep(self.path, "predictions/*/")
 
     def _refuse_foreign(self) -> None:
         known = (LOCK, RECORD)

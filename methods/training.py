@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
+import io
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,11 +15,14 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 
+from refseg.bench.atomic import sweep, write_bytes, write_error, writing
 from refseg.bench.errors import InputError
+from refseg.bench.locks import locked
 from refseg.methods.curve import draw_curve
 from refseg.methods.team import Team
 
 T = TypeVar("T")
+_LOG_HEAD = ("step", "figure", "value")
 Losses = dict[str, torch.Tensor]
 
 
@@ -85,23 +88,26 @@ class Training:
         """Train, or go on from the checkpoint; returns seconds of wall clock and of processor time in all.
 
         Raises:
-            InputError: ``resume`` without a checkpoint, or one of other settings; a checkpoint without ``resume``.
+            InputError: ``resume`` without a checkpoint, or one of other settings; a checkpoint without ``resume``;
+                another training is at work in the folder; the folder cannot be written, or its disk is full.
         """
-        self.out.mkdir(parents=True, exist_ok=True)
-        scheduler = LambdaLR(self.optimizer, self.schedule)
-        start, spent = self._restore(scheduler) if resume else self._fresh()
-        with Team(self.processes, lambda team: self._follow(team, start, scheduler)) as team:
-            return self._lead(team, start, spent, scheduler)
+        with locked(self.out, "training"):
+            sweep(self.out)
+            scheduler = LambdaLR(self.optimizer, self.schedule)
+            start, spent, sums = self._restore(scheduler) if resume else self._fresh()
+            with Team(self.processes, lambda team: self._follow(team, start, scheduler)) as team:
+                return self._lead(team, start, spent, sums, scheduler)
 
     def _follow(self, team: Team, start: int, scheduler: LambdaLR) -> None:
         """Compute a share of every step; the leader logs, evaluates and saves."""
         for step, batch in self._batches(start, team.rank):
             self._step(batch, step, scheduler, team)
 
-    def _lead(self, team: Team, start: int, spent: dict[str, float], scheduler: LambdaLR) -> dict[str, float]:
+    def _lead(
+        self, team: Team, start: int, spent: dict[str, float], sums: dict[str, float], scheduler: LambdaLR
+    ) -> dict[str, float]:
         begin = time.perf_counter()
         before = dict(spent)
-        sums: dict[str, float] = {}
         for step, batch in self._shown(self._batches(start, team.rank), start):
             losses = self._step(batch, step, scheduler, team)
             for name, value in losses.items():
@@ -121,7 +127,7 @@ class Training:
                     self.network.train()
                 self._log(done, figures, spent)
             if done % self.checkpoint_every == 0 or done == self.steps:
-                self._save(done, scheduler, spent)
+                self._save(done, scheduler, spent, sums)
         draw_curve(self.out / "log.csv", self.out / "curve.png")
         return spent
 
@@ -169,15 +175,15 @@ class Training:
     def _checkpoint(self) -> Path:
         return self.out / "checkpoint.pt"
 
-    def _fresh(self) -> tuple[int, dict[str, float]]:
+    def _fresh(self) -> tuple[int, dict[str, float], dict[str, float]]:
         if self._checkpoint.exists():
             raise InputError(
                 f"{self.out} holds a checkpoint already; add --resume to go on from it, or give another --out."
             )
         (self.out / "log.csv").unlink(missing_ok=True)
-        return 0, {"wall_seconds": 0.0, "cpu_seconds": 0.0}
+        return 0, {"wall_seconds": 0.0, "cpu_seconds": 0.0}, {}
 
-    def _restore(self, scheduler: LambdaLR) -> tuple[int, dict[str, float]]:
+    def _restore(self, scheduler: LambdaLR) -> tuple[int, dict[str, float], dict[str, float]]:
         if not self._checkpoint.exists():
             raise InputError(
                 f"{self._checkpoint} does not exist, so there is nothing to resume; leave --resume out."
@@ -193,9 +199,12 @@ class Training:
         # The schedule itself is code and not in the checkpoint; torch wants its place kept.
         scheduler.load_state_dict({**state["scheduler"], "lr_lambdas": [None] * len(scheduler.lr_lambdas)})
         self._cut_log(state["step"])
-        return int(state["step"]), dict(state["spent"])
+        # A checkpoint that is older than the sums has none.
+        return int(state["step"]), dict(state["spent"]), dict(state.get("sums", {}))
 
-    def _save(self, step: int, scheduler: LambdaLR, spent: Mapping[str, float]) -> None:
+    def _save(
+        self, step: int, scheduler: LambdaLR, spent: Mapping[str, float], sums: Mapping[str, float]
+    ) -> None:
         state = {
             "step": step,
             "fingerprint": self.fingerprint,
@@ -203,30 +212,31 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "scheduler": {k: v for k, v in scheduler.state_dict().items() if k != "lr_lambdas"},
             "spent": dict(spent),
+            "sums": dict(sums),
         }
-        part = self._checkpoint.with_suffix(".part")
-        torch.save(state, part)
-        os.replace(part, self._checkpoint)
+        with writing(self._checkpoint) as file:
+            torch.save(state, file)
 
     def _log(self, step: int, figures: Mapping[str, float], spent: Mapping[str, float]) -> None:
         path = self.out / "log.csv"
         rows = [(step, name, value) for name, value in {**figures, **spent}.items()]
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(("step", "figure", "value"))
-            writer.writerows(rows)
+        try:
+            with path.open("a", newline="") as file:
+                csv.writer(file).writerows([_LOG_HEAD, *rows] if not file.tell() else rows)
+        except OSError as error:
+            raise write_error(path, error) from error
 
     def _cut_log(self, step: int) -> None:
         """Drop rows after the checkpoint, which the resumed run writes again."""
         path = self.out / "log.csv"
         if path.exists():
             with path.open(newline="") as file:
-                rows = list(csv.reader(file))
-            kept = [rows[0], *(r for r in rows[1:] if len(r) == 3 and int(r[0]) <= step)]
-            with path.open("w", newline="") as file:
-                csv.writer(file).writerows(kept)
+                rows = list(csv.reader(file))[1:]
+            # A killed process may have left a part of a row, but after the checkpoint's.
+            kept = [r for r in rows if len(r) == 3 and int(r[0]) <= step]
+            text = io.StringIO(newline="")
+            csv.writer(text).writerows([_LOG_HEAD, *kept])
+            write_bytes(path, text.getvalue().encode())
 
 
 def cosine_with_warmup(steps: int, warmup: int) -> Callable[[int], float]:

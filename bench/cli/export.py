@@ -15,7 +15,9 @@ def add(commands: Commands) -> None:
         help="write a run's masks as servers and official tools read them",
         description="Write a run's masks as PNGs that a server or an official tool reads.",
     )
-    parser.add_argument("folder", metavar="RUN", help="a run folder, or its zip")
+    parser.add_argument(
+        "folders", metavar="RUN", nargs="+", help="a run folder or its zip; all shards of one run"
+    )
     parser.add_argument(
         "--layout",
         choices=("ytvos", "davis", "mevis"),
@@ -32,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     """Export."""
     from refseg.bench.exporter import export_run
 
-    written, counts = export_run(args.folder, args.layout, args.out, root=args.root)
+    written, counts = export_run(args.folders, args.layout, args.out, root=args.root)
     if counts["videos"] < counts["in_split"]:
         print(
             f"bench: warning: the run holds {counts['videos']} of the split's {counts['in_split']} videos; "

@@ -24,7 +24,9 @@ def add(commands: Commands) -> None:
         help="score predictions that are there: a run, or another program's masks",
         description="Score a run folder or another program's masks, each also as a zip.",
     )
-    parser.add_argument("predictions", metavar="PREDICTIONS", help="a folder or a zip")
+    parser.add_argument(
+        "predictions", metavar="PREDICTIONS", nargs="+", help="a folder or a zip; all shards of one run"
+    )
     add_dataset(parser, required=True)
     parser.add_argument(
         "--layout",
@@ -56,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
     from refseg.bench.scorer import ScoreRequest, look_at, score
 
     request = ScoreRequest(
-        predictions=args.predictions,
+        predictions=args.predictions[0],
+        shards=tuple(args.predictions[1:]),
         dataset=args.dataset,
         split=args.split,
         root=args.root,

@@ -14,17 +14,20 @@ from refseg.bench.layouts.findings import Finding, refuse
 from refseg.bench.layouts.lint import lint
 from refseg.bench.layouts.opening import open_masks, open_predictions, open_source, scored_dataset
 from refseg.bench.layouts.runs import RunFacts, open_run_folder, run_facts
+from refseg.bench.layouts.union import UnionRun, open_runs
 
 __all__ = [
     "EXPORTS",
     "LAYOUTS",
     "Finding",
     "RunFacts",
+    "UnionRun",
     "export",
     "lint",
     "open_masks",
     "open_predictions",
     "open_run_folder",
+    "open_runs",
     "open_source",
     "refuse",
     "run_facts",

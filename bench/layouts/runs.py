@@ -10,6 +10,7 @@ from typing import Any
 from refseg.bench.errors import InputError
 from refseg.bench.layouts.files import Files, open_files
 from refseg.bench.store import RECORD, RunFolder
+from refseg.bench.types import Dataset, Video
 
 
 class ZippedRun(RunFolder):
@@ -44,6 +45,7 @@ class RunFacts:
         dataset: ``name``, ``version``, ``split``, ``fingerprint``, ``root``.
         options: Options of the dataset.
         videos: How many of the split's videos it is of, from the first.
+        video_ids: Which videos it is of, where it is a shard or several; None: see ``videos``.
         failures: ``{"video", "error"}`` of videos that it could not finish.
     """
 
@@ -53,6 +55,14 @@ class RunFacts:
     options: Mapping[str, str]
     videos: int
     failures: Sequence[Mapping[str, str]]
+    video_ids: Sequence[str] | None = None
+
+    def videos_of(self, dataset: Dataset) -> list[Video]:
+        """Return the videos of its dataset that it is of."""
+        if self.video_ids is None:
+            return list(dataset.videos())[: self.videos]
+        mine = frozenset(self.video_ids)
+        return [v for v in dataset.videos() if v.id in mine]
 
 
 def open_run_folder(path: Path) -> RunFolder:
@@ -87,6 +97,7 @@ def run_facts(folder: RunFolder) -> RunFacts:
             options=dict(record["key_parts"]["dataset"]["options"]),
             videos=int(record["counts"]["videos"]),
             failures=[{"video": f["video"], "error": f["error"]} for f in record.get("failures", ())],
+            video_ids=record.get("video_ids"),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
