@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from refseg.bench.cli.interrupt import ends_soon
 from refseg.bench.errors import InputError, RefsegError
 
 INTERRUPTED = 130
@@ -25,11 +26,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         args = build_parser().parse_args(argv)
-        code: int = args.run(args)
-        sys.stdout.flush()
+        with ends_soon(_tell_interrupted, INTERRUPTED):
+            code: int = args.run(args)
+            sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        _tell("interrupted; what is done is kept, and the same command goes on from there")
+        _tell_interrupted()
         return INTERRUPTED
     except BrokenPipeError:
         # The reader (`| head`) went away; Python must not complain once more when it closes stdout.
@@ -45,6 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return InputError.exit_code
     except Exception as error:
         return _fault(error)
+
+
+def _tell_interrupted() -> None:
+    _tell("interrupted; what is done is kept, and the same command goes on from there")
 
 
 def _fault(error: Exception) -> int:

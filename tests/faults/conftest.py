@@ -1,13 +1,11 @@
 """Real processes that die, hang or are killed, with a dataset and a method of a third party (``faulty.py``)."""
 
-import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,12 +103,14 @@ class Ended:
         code: Its exit code where none did.
         text: What it printed.
         changes: How many files it changed, where it was not killed.
+        cpu: Seconds of processor time.
     """
 
     killed: bool
     code: int
     text: str
     changes: int
+    cpu: float
 
 
 class ForkServer:
@@ -129,24 +129,18 @@ class ForkServer:
         assert self._answer() == {}
 
     def run(self, *argv, kill_after=None, die_at=None, **environment):
-        """Run a command line; a number of seconds, or of changes of files, after which it is killed."""
+        """Run a command line; seconds of processor time, or changes of files, after which it is killed."""
         log = self._folder / "log"
         order = {"argv": [*map(str, argv)], "cwd": str(self._folder), "env": environment, "log": str(log)}
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order | {"die_at": die_at}) + "\n")
+        self._process.stdin.write(json.dumps(order | {"die_at": die_at, "kill_after": kill_after}) + "\n")
         self._process.stdin.flush()
-        pid = self._answer()["pid"]
-        killer = None
-        if kill_after is not None:
-            killer = threading.Timer(kill_after, _kill, [pid])
-            killer.start()
-        status = self._answer()["status"]
-        if killer is not None:
-            killer.cancel()
-            killer.join()
+        answer = self._answer()
+        status = answer["status"]
         killed = os.WIFSIGNALED(status)
         changes = 0 if killed else int(Path(f"{log}.changes").read_text())
-        return Ended(killed, -1 if killed else os.waitstatus_to_exitcode(status), log.read_text(), changes)
+        code = -1 if killed else os.waitstatus_to_exitcode(status)
+        return Ended(killed, code, log.read_text(), changes, answer["cpu"])
 
     def close(self):
         self._process.kill()
@@ -157,11 +151,6 @@ class ForkServer:
         line = self._process.stdout.readline()
         assert line, "the fork server ended"
         return json.loads(line)
-
-
-def _kill(pid):
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
