@@ -80,8 +80,12 @@ class Crew(Protocol):
         """End a worker at once; no event comes of it."""
         ...
 
+    def clear(self) -> None:
+        """End all workers at once, those that are still starting too; no event comes of it."""
+        ...
+
     def close(self) -> None:
-        """End all workers."""
+        """End all workers for good."""
         ...
 
 
@@ -167,8 +171,9 @@ class _Shift:
 
     def _empty_the_floor(self) -> None:
         """What failed is tried alone: the memory of all other workers is given back first."""
-        for worker in [*self._ready]:
-            self._dismiss(worker)
+        self._crew.clear()
+        self._ready.clear()
+        self._idle.clear()
         self._alone = True
 
     def _headcount(self) -> int:

@@ -79,6 +79,10 @@ class ProcessCrew:
         connection.close()
 
     def close(self) -> None:
+        """End all processes for good."""
+        self.clear()
+
+    def clear(self) -> None:
         """End all processes."""
         for process, _ in self._workers.values():
             process.kill()

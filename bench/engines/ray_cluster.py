@@ -128,10 +128,14 @@ class RayCrew:
         """End an actor at once."""
         self._ray.kill(self._members.pop(worker).actor, no_restart=True)
 
-    def close(self) -> None:
-        """End all actors, and the cluster where it was started here."""
+    def clear(self) -> None:
+        """End all actors."""
         for worker in [*self._members]:
             self.stop(worker)
+
+    def close(self) -> None:
+        """End all actors, and the cluster where it was started here."""
+        self.clear()
         if self._mine:
             self._ray.shutdown()
 

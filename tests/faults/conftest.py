@@ -116,22 +116,23 @@ class Ended:
 class ForkServer:
     """Runs command lines in children of a process that has everything imported."""
 
-    def __init__(self, site, folder):
-        self._folder = folder
+    def __init__(self, site, cache):
+        self.folder = cache
         path = os.pathsep.join([str(site), str(SOURCE)])
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "forkserver.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            cwd=cache,
+            env=os.environ | _nobody_s(cache) | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         )
         assert self._answer() == {}
 
     def run(self, *argv, kill_after=None, die_at=None, **environment):
         """Run a command line; seconds of processor time, or changes of files, after which it is killed."""
-        log = self._folder / "log"
-        order = {"argv": [*map(str, argv)], "cwd": str(self._folder), "env": environment, "log": str(log)}
+        log = self.folder / "log"
+        order = {"argv": [*map(str, argv)], "cwd": str(self.folder), "env": environment, "log": str(log)}
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(order | {"die_at": die_at, "kill_after": kill_after}) + "\n")
         self._process.stdin.flush()
@@ -153,9 +154,19 @@ class ForkServer:
         return json.loads(line)
 
 
-@pytest.fixture
-def forks(site, tmp_path):
-    """A :class:`ForkServer` in the test's folder."""
-    server = ForkServer(site, tmp_path)
+@pytest.fixture(scope="module")
+def fork_server(site, tmp_path_factory):
+    server = ForkServer(site, tmp_path_factory.mktemp("forks"))
     yield server
     server.close()
+
+
+@pytest.fixture
+def forks(fork_server, tmp_path):
+    """A :class:`ForkServer` in the test's folder."""
+    fork_server.folder = tmp_path
+    return fork_server
+
+
+def _nobody_s(folder):
+    return {"REFSEG_CONFIG": str(folder / "config.json"), "REFSEG_CACHE": str(folder / "cache")}

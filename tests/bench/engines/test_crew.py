@@ -98,8 +98,11 @@ class Played:
         del self.workers[worker]
         self.events = [e for e in self.events if (e[0] if isinstance(e, tuple) else e.worker) != worker]
 
-    def close(self):
+    def clear(self):
         self.workers.clear()
+        self.events.clear()
+
+    close = clear
 
     def _answer(self, order):
         place, ids = order
