@@ -19,7 +19,9 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--runs", metavar="DIR", default="runs", help="where to look for runs; default: runs")
     parser.add_argument("--format", choices=FORMATS, default="md", help="md (default), csv, html or latex")
-    parser.add_argument("--out", metavar="DIR", help="write runs.md (.csv, .tex) there; with html a site of pages")
+    parser.add_argument(
+        "--out", metavar="DIR", help="write runs.md (.csv, .tex) there; with html a site of pages"
+    )
     parser.set_defaults(run=run)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-
 from pathlib import Path
 
 from refseg.bench.cli.common import Commands
@@ -17,7 +16,9 @@ def add(commands: Commands) -> None:
         help="write a site to look through runs: every sentence, frame and mask",
         description="Write a static site over one run or several and print its first page; open it in a browser.",
     )
-    parser.add_argument("folders", metavar="RUN", nargs="+", help="a run folder; several are shown side by side")
+    parser.add_argument(
+        "folders", metavar="RUN", nargs="+", help="a run folder; several are shown side by side"
+    )
     parser.add_argument("--out", metavar="DIR", help="the site's folder; default: RUN/site, of several: site")
     parser.set_defaults(run=run)
 

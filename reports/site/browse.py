@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from refseg.bench.errors import RefsegError
+from refseg.bench.errors import InputError, RefsegError
+from refseg.bench.scorer import needs_of
 from refseg.bench.types import Dataset, Expression, Video
 from refseg.reports.decomposition import Floats, Kind, main_kind
 from refseg.reports.gallery import score_names
@@ -179,7 +180,7 @@ class _Table:
             self.sentences.append([number, k, expression.id, expression.text, facts])
             for run, column in self._columns.items():
                 item = self._scores[run].get((video.id, expression.id))
-                column.append(None if item is None else [_rounded(item.get(n)) for n in self._names])
+                column.append(None if item is None else [rounded(item.get(n)) for n in self._names])
         for column in self._judged.values():
             # A video that could not be looked at.
             column += [None] * (len(self.sentences) - len(column))
@@ -215,7 +216,7 @@ class _Table:
             "scores": self._columns[run.number],
             "main": [None if j is None else int(main_kind(j.shares)) for j in judged],
             "shares": [None if j is None else np.rint(100 * j.shares).astype(int).tolist() for j in judged],
-            "iou": [None if j is None else _rounded(100 * float(j.iou.mean())) for j in judged],
+            "iou": [None if j is None else rounded(100 * float(j.iou.mean())) for j in judged],
         }
 
 
@@ -245,10 +246,19 @@ def _sentence_protocol(runs: Sequence[Run], videos: Sequence[Video]) -> tuple[st
             found = {(i["video"], i["expression"]) for i in items}
             asked = {v for v, _ in found}
             whole = {p for p in pairs if p[0] in asked}
-            if items and len(found) == len(items) and found == whole:
+            if items and len(found) == len(items) and found == whole and not _of_objects(one["protocol"]):
                 names = score_names(items)
                 return str(one["protocol"]), sorted(names, key=lambda n: n not in one["metrics"])
     return "", []
+
+
+def _of_objects(protocol: str) -> bool:
+    """Return whether a protocol scores merged objects, which are not a sentence's own masks."""
+    try:
+        return "label_maps" in needs_of(protocol)
+    except InputError:
+        # A third party's that is not installed here.
+        return False
 
 
 def _scores(run: Run, protocol: str) -> dict[Pair, Mapping[str, Any]]:
@@ -260,6 +270,7 @@ def _scores(run: Run, protocol: str) -> dict[Pair, Mapping[str, Any]]:
     }
 
 
-def _rounded(value: Any) -> float | None:
+def rounded(value: Any) -> float | None:
+    """Return a score as pages hold it, to 0.01; None where it is none."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return round(float(value), 2) if number else None

@@ -12,7 +12,7 @@ from refseg.reports.decomposition import RIGHT_IOU, TOUCH_IOU, Kind
 from refseg.reports.gallery import score_names
 from refseg.reports.page import breakdown_rows, environment, provenance, with_intervals, without_folders
 from refseg.reports.site.board import Board, boards, bootstrap_text, part_of, without_score
-from refseg.reports.site.browse import Browsed, script
+from refseg.reports.site.browse import Browsed, rounded, script
 from refseg.reports.site.charts import segments, whisker
 from refseg.reports.site.runs import Group, Run
 from refseg.reports.site.stages import Stage, stages
@@ -104,6 +104,6 @@ def _items(run: Run) -> dict[str, Any]:
     protocols = []
     for one in run.scored:
         names = score_names(one["items"])
-        rows = [[i["video"], i["expression"], [i.get(n) for n in names]] for i in one["items"]]
+        rows = [[i["video"], i["expression"], [rounded(i.get(n)) for n in names]] for i in one["items"]]
         protocols.append({"name": one["protocol"], "scores": names, "items": rows})
     return {"number": run.number, "protocols": protocols}

@@ -13,6 +13,7 @@ from refseg.bench.results import each_protocol
 from refseg.bench.store import RECORD
 
 _SAID = 24
+_MOST_OPTIONS = 2
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Group:
 
     Attributes:
         title: Dataset, split and version, and what sets it apart from another group of that title.
-        runs: Its runs, in the order in which they were given.
+        runs: Its runs, the best first, those that look at the truth last.
         number: Its number on the site, from 1; names its viewer and its data.
     """
 
@@ -125,6 +126,7 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
     number = 0
     for count, (group, title) in enumerate(zip(by_data.values(), titles, strict=True), 1):
         apart = _apart(group[0]) if titles.count(title) > 1 else ""
+        group.sort(key=_rank)
         labelled = []
         for run, label in zip(group, labels(group), strict=True):
             number += 1
@@ -137,14 +139,17 @@ def labels(runs: Sequence[Run]) -> list[str]:
     """Return a label for each run: its method, with the options that differ where that is not enough."""
     out = []
     for run in runs:
-        same = [other for other in runs if other.method == run.method]
-        options = [flat(other.options) for other in same]
+        others = [other.options for other in runs if other.method == run.method and other is not run]
         mine = flat(run.options)
-        differing = [n for n in mine if any(o.get(n) != mine[n] for o in options)]
-        said = ", ".join(f"{n}={_short(mine[n])}" for n in differing)
-        out.append(f"{run.method} ({said})" if said and len(same) > 1 else run.method)
+        differing = [n for n, v in mine.items() if any(flat(o).get(n) != v for o in others)]
+        # Options of a stage that is a method of its own mostly follow from the stage's name.
+        differing = [n for n in differing if "." not in n] or differing
+        said = ", ".join(f"{n}={_short(mine[n])}" for n in differing[:_MOST_OPTIONS])
+        out.append(f"{run.method} ({said})" if said else run.method)
     # The folder's name tells apart what options do not, such as two versions of the code.
-    return [f"{text} [{run.name}]" if out.count(text) > 1 else text for text, run in zip(out, runs, strict=True)]
+    return [
+        f"{text} [{run.name}]" if out.count(text) > 1 else text for text, run in zip(out, runs, strict=True)
+    ]
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -183,6 +188,12 @@ def _check(run: Run) -> None:
         _ = (str(one["protocol"]), [float(v) for v in one["metrics"].values()])
         for item in one["items"]:
             _ = (str(item["video"]), str(item["expression"]), int(item["frames"]))
+
+
+def _rank(run: Run) -> tuple[bool, bool, float]:
+    """Return what puts the best method first, and those that look at the truth behind all others."""
+    values = [float(v) for one in run.scored[:1] for v in one["metrics"].values()]
+    return bool(run.record["method"].get("uses_truth")), not values, -values[0] if values else 0.0
 
 
 def _data_key(run: Run) -> str:

@@ -68,5 +68,6 @@ def _scaled(frame: ImageArray, size: tuple[int, int]) -> ImageArray:
 
 def _jpeg(image: Image.Image) -> bytes:
     out = io.BytesIO()
-    image.save(out, "JPEG", quality=_QUALITY, optimize=True)
+    # Full colour resolution: small objects would lose theirs.
+    image.save(out, "JPEG", quality=_QUALITY, subsampling=0, optimize=True)
     return out.getvalue()

@@ -117,9 +117,7 @@ def _truth(dataset: Dataset, video: Video, expression: Expression) -> Truth | No
     return Truth(tuple(encode(truth.masks.astype(bool))), counted)
 
 
-def _prediction(
-    folder: RunFolder, run: Run, video: Video, expression: Expression
-) -> StoredPrediction | None:
+def _prediction(folder: RunFolder, run: Run, video: Video, expression: Expression) -> StoredPrediction | None:
     found = folder.read(video.id, expression.id)
     if found is None or found.key != video_key(run.key, video):
         return None

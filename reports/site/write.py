@@ -43,6 +43,7 @@ def write_site(named: Sequence[tuple[str, Path]], out: Path) -> Site:
     Raises:
         InputError: No run can be read, ``out`` holds something else, or it cannot be written.
     """
+    out = out.resolve()
     _refuse_taken(out)
     runs, notes = read_runs(named)
     if not runs:
@@ -85,15 +86,17 @@ def _refuse_taken(out: Path) -> None:
 @contextlib.contextmanager
 def _replaced(out: Path) -> Iterator[_Folder]:
     """Give a folder beside ``out`` that takes its place at the end, and is gone where anything fails."""
-    beside = out.parent / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}"
+    name = f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}"
+    beside, earlier = out.parent / name, out.parent / f"{name}-earlier"
     try:
         beside.mkdir(parents=True)
         (beside / MARK).write_bytes(b"")
         yield _Folder(beside)
         if out.is_dir():
-            shutil.rmtree(out)
+            os.replace(out, earlier)
         os.replace(beside, out)
     except OSError as error:
         raise write_error(out, error) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(earlier, ignore_errors=True)
