@@ -41,9 +41,10 @@ def run(args: argparse.Namespace) -> int:
 
 def write(named: list[tuple[str, Path]], out: Path) -> int:
     """Write a site over named run folders, tell what it lacks, and print its first page."""
+    from refseg.bench.progress import for_terminal
     from refseg.reports.site import write_site
 
-    site = write_site(named, out)
+    site = write_site(named, out, progress=for_terminal())
     for note in site.notes:
         print(f"bench: warning: {note}", file=sys.stderr)
     print(site.index.resolve())

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from refseg.bench.errors import InputError, RefsegError
+from refseg.bench.progress import Progress
 from refseg.bench.scorer import needs_of
 from refseg.bench.types import Dataset, Expression, Video
 from refseg.reports.decomposition import Floats, Kind, main_kind
@@ -64,7 +65,7 @@ class Browsed:
     troubles: list[str] = field(default_factory=list)
 
 
-def browse(group: Group, write: Write) -> Browsed:
+def browse(group: Group, write: Write, progress: Progress) -> Browsed:
     """Write a group's data: ``index.js``, and for each video ``vNNNN.js`` and its frames."""
     runs = [run for run in group.runs if run.result is not None]
     dataset, trouble = _opened(runs)
@@ -72,25 +73,25 @@ def browse(group: Group, write: Write) -> Browsed:
     videos = _videos(dataset, runs)
     table = _Table(runs, videos)
     listed = []
-    for number, video in enumerate(videos):
-        name = f"v{number + 1:04}"
-        shown = shown_frames(video)
-        if dataset is not None:
-            try:
-                data = look_at(dataset, video, shown, runs)
-                for part, content in sheets(video, shown):
-                    write(f"{group.folder}/{name}/{part}.jpg", content)
-            except (RefsegError, OSError, ValueError) as error:
-                out.troubles.append(without_folders(f"video {video.id}: {error}"))
-            else:
-                out.troubles += map(without_folders, data.troubles)
-                write(f"{group.folder}/{name}.js", script(name, data.content()))
-                table.judge(data.judged)
-                listed.append(_facts(video, shown, name))
-                table.add(video, number)
-                continue
-        listed.append(_facts(video, shown, ""))
-        table.add(video, number)
+    with progress.task(f"site of {group.title}", len(videos), "videos") as task:
+        for number, video in enumerate(videos):
+            name, shown = f"v{number + 1:04}", shown_frames(video)
+            files: list[tuple[str, bytes]] = []
+            if dataset is not None:
+                try:
+                    data = look_at(dataset, video, shown, runs)
+                    files = [(f"{name}/{part}.jpg", jpeg) for part, jpeg in sheets(video, shown)]
+                except (RefsegError, OSError, ValueError) as error:
+                    out.troubles.append(without_folders(f"video {video.id}: {error}"))
+                else:
+                    files.append((f"{name}.js", script(name, data.content())))
+                    out.troubles += map(without_folders, data.troubles)
+                    table.judge(data.judged)
+            for path, content in files:
+                write(f"{group.folder}/{path}", content)
+            listed.append(_facts(video, shown, name if files else ""))
+            table.add(video, number)
+            task.advance()
     out.errors = list(table.errors())
     out.sentences = len(table.sentences)
     index = {"title": group.title, "perSheet": PER_SHEET, "videos": listed, **table.content()}

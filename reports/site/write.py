@@ -12,6 +12,7 @@ from pathlib import Path
 
 from refseg.bench.atomic import TEMPORARY, write_error
 from refseg.bench.errors import InputError
+from refseg.bench.progress import Progress, Silent
 from refseg.reports.site.browse import browse
 from refseg.reports.site.pages import chapter, site_pages
 from refseg.reports.site.runs import grouped, read_runs
@@ -33,12 +34,13 @@ class Site:
     notes: tuple[str, ...]
 
 
-def write_site(named: Sequence[tuple[str, Path]], out: Path) -> Site:
+def write_site(named: Sequence[tuple[str, Path]], out: Path, *, progress: Progress | None = None) -> Site:
     """Write the site over some runs.
 
     Args:
         named: (name, run folder), in the order in which they are shown.
         out: A folder that is not there, empty, or an earlier site, which is replaced.
+        progress: Where it is shown, by videos.
 
     Raises:
         InputError: No run can be read, ``out`` holds something else, or it cannot be written.
@@ -51,7 +53,7 @@ def write_site(named: Sequence[tuple[str, Path]], out: Path) -> Site:
     chapters = []
     with _replaced(out) as folder:
         for group in grouped(runs):
-            browsed = browse(group, folder.write)
+            browsed = browse(group, folder.write, progress or Silent())
             chapters.append(chapter(group, browsed))
             notes += browsed.troubles
             if browsed.trouble:

@@ -4,6 +4,7 @@
 (() => {
   const { element, percent } = refseg;
   const PER_PAGE = 50;
+  const SHOWN = 3;
   const index = refseg.get("index");
   const byId = (id) => document.getElementById(id);
   const form = byId("filters");
@@ -171,7 +172,7 @@
     if (form.run.selectedIndex < 0) form.run.selectedIndex = 0;
     for (const select of form.querySelectorAll("select")) if (select.selectedIndex < 0) select.selectedIndex = 0;
     const wanted = said.has("shown") ? said.get("shown").split(".").map(Number)
-      : [chosenRun(), ...index.runs].slice(0, 4).map((run) => run?.number);
+      : [...new Set([chosenRun(), ...index.runs])].slice(0, SHOWN).map((run) => run?.number);
     player.state.shown = new Set(wanted.filter((n) => index.runs.some((run) => run.number === n)));
     player.state.truth = said.get("truth") !== "0";
     player.state.one = said.get("one") === "1";

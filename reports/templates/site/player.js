@@ -135,20 +135,29 @@
       }
     }
 
-    function timeline(run) {
-      const kinds = data.runs[run.number]?.kinds[local()];
-      if (!kinds) return [];
+    function figures(run) {
+      const values = run.scores[state.at] ?? [];
+      return values.map((v, i) => `${index.scores[i]} ${refseg.percent(v)}`).join("  ");
+    }
+
+    function track(run, kinds) {
       const step = 100 / kinds.length;
       const stops = [...kinds].map((k, i) => `var(--kind${k}) ${i * step}% ${(i + 1) * step}%`);
-      const shares = index.kinds.map((name, k) => [name, [...kinds].filter((c) => c === String(k)).length]);
-      const counted = shares.filter(([, n]) => n).map(([name, n]) => `${name} ${n}`).join(", ");
-      const track = element("div", { class: "track", role: "img", "aria-label": `${run.label}: ${counted}`,
+      const counts = index.kinds.map((name, k) => [name, [...kinds].filter((c) => c === String(k)).length]);
+      const counted = counts.filter(([, n]) => n).map(([name, n]) => `${name} ${n}`).join(", ");
+      const made = element("div", { class: "track", role: "img", "aria-label": `${run.label}: ${counted}`,
         title: counted, onclick: (event) => {
-          const box = track.getBoundingClientRect();
+          const box = made.getBoundingClientRect();
           go(Math.floor(((event.clientX - box.left) / box.width) * video.shown));
         } }, element("div", { class: "now" }));
-      track.style.background = `linear-gradient(90deg, ${stops.join(", ")})`;
-      return [element("span", { class: "name", title: run.label }, run.label), track];
+      made.style.background = `linear-gradient(90deg, ${stops.join(", ")})`;
+      return made;
+    }
+
+    function timeline(run) {
+      const kinds = data.runs[run.number]?.kinds[local()];
+      return [element("span", { class: "name", title: run.label }, run.label),
+        kinds ? track(run, kinds) : element("span"), element("span", { class: "figures" }, figures(run))];
     }
 
     function timelines() {

@@ -26,10 +26,6 @@ const refseg = (() => {
     return asked.get(name);
   }
 
-  function forget(name) {
-    asked.delete(name);
-  }
-
   function element(tag, attributes = {}, ...children) {
     const made = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) {
@@ -73,5 +69,5 @@ const refseg = (() => {
   }
 
   theme();
-  return { take, load, forget, element, percent, get: (name) => taken.get(name) };
+  return { take, load, element, percent, get: (name) => taken.get(name) };
 })();

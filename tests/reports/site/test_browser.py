@@ -242,12 +242,15 @@ def test_methods_and_truth_are_toggled_and_laid_over_one_another(viewer, index):
     page.keyboard.press("t")
     assert page.locator("#panels figcaption").first.inner_text().startswith("staged (detector=boxes): ")
     toggles.nth(1).click()
+    page.keyboard.press("4")
     page.keyboard.press("o")
     (caption,) = page.locator("#panels figcaption").all_inner_texts()
     assert (
         "full: " in caption and "staged (detector=oracle): right, IoU" in caption and "truth" not in caption
     )
     assert page.locator(".timelines .track").count() == 2
+    said = [f"{n} {v:.1f}" for n, v in zip(index["scores"], index["runs"][2]["scores"][0], strict=True)]
+    assert page.locator(".timelines .figures").first.inner_text() == "  ".join(said)
 
 
 @pytest.mark.parametrize("sentence", [3, 21])
