@@ -21,6 +21,9 @@ from refseg.bench.types import Dataset
 from refseg.reports.gallery import FOLDER, Picture, Selection, draw, score_names, select
 
 _TEMPLATES = Path(__file__).parent / "templates"
+
+BreakdownRow = tuple[str, str, int, list[tuple[str, str]]]
+
 _FOLDERS = re.compile(r"(?<![\w.:/<])(?:/|[A-Za-z]:[\\/])(?:[^\s\\/'\"<>|]+[\\/])+")
 
 
@@ -40,11 +43,11 @@ def write_run_page(run_dir: Path) -> Path:
     record, result = folder.read_record(), _result(run_dir)
     if record is None:
         raise InputError(f"{run_dir} is no run folder: it has no run.json; give what `bench run` wrote.")
-    dataset, trouble = _reopened(record)
+    dataset, trouble = reopened(record)
     selection = Selection(()) if dataset is None else select(dataset, result, folder)
     pictures = [] if dataset is None else list(draw(dataset, selection.choices, folder, record["key"]))
     html = (
-        _environment()
+        environment(_TEMPLATES)
         .get_template("run.html")
         .render(
             record=record,
@@ -56,7 +59,7 @@ def write_run_page(run_dir: Path) -> Path:
             trouble=without_folders(trouble),
             ranks=_by_rank(pictures),
             pictures_folder=FOLDER,
-            provenance=list(_provenance(record)),
+            provenance=list(provenance(record)),
         )
     )
     page = run_dir / "index.html"
@@ -84,7 +87,7 @@ def _result(run_dir: Path) -> dict[str, Any]:
     return result
 
 
-def _reopened(record: Mapping[str, Any]) -> tuple[Dataset | None, str]:
+def reopened(record: Mapping[str, Any]) -> tuple[Dataset | None, str]:
     """Return the dataset that the run was made on, or None and why it cannot be shown."""
     made = record["dataset"]
     options = record.get("key_parts", {}).get("dataset", {}).get("options", {})
@@ -105,11 +108,7 @@ def _protocol(one: Mapping[str, Any], dataset: Dataset | None) -> dict[str, Any]
     rows = [("all", str(len(items)), [percent(v) for v in metrics.values()])] if metrics else []
     if intervals:
         rows.append(("95 % interval", "", [interval(intervals.get(m)) for m in metrics]))
-    groups = [
-        (name.replace("_", " "), label, int(means["n"]), _with_intervals(means, list(metrics)))
-        for name, by_label in one.get("breakdown", {}).items()
-        for label, means in by_label.items()
-    ]
+    groups = breakdown_rows(one)
     texts = {(v.id, e.id): e.text for v in dataset.videos() for e in v.expressions} if dataset else {}
     names = score_names(items)
     listed = [
@@ -133,6 +132,15 @@ def _protocol(one: Mapping[str, Any], dataset: Dataset | None) -> dict[str, Any]
     }
 
 
+def breakdown_rows(one: Mapping[str, Any]) -> list[BreakdownRow]:
+    """Return what a protocol's result says of kinds of sentences: attribute, value, items, metrics with intervals."""
+    return [
+        (name.replace("_", " "), label, int(means["n"]), with_intervals(means, list(one["metrics"])))
+        for name, by_label in one.get("breakdown", {}).items()
+        for label, means in by_label.items()
+    ]
+
+
 def _by_rank(pictures: Iterable[Picture]) -> dict[str, list[dict[str, Any]]]:
     """Return the gallery's cards by rank, in the order they were chosen."""
     ranks: dict[str, list[dict[str, Any]]] = {}
@@ -152,8 +160,8 @@ def _by_rank(pictures: Iterable[Picture]) -> dict[str, list[dict[str, Any]]]:
     return ranks
 
 
-def _provenance(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what made the run, as name and value."""
+def provenance(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what a run's record says of its making, as name and value."""
     method, dataset = record["method"], record["dataset"]
     yield "method", f"{method['name']}, revision {method['revision']}"
     for name, value in _flat(method.get("config", {})):
@@ -189,7 +197,7 @@ def _said(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _with_intervals(means: Mapping[str, Any], metrics: list[str]) -> list[tuple[str, str]]:
+def with_intervals(means: Mapping[str, Any], metrics: list[str]) -> list[tuple[str, str]]:
     """Return each metric of a kind of sentences and its interval, empty where it has none."""
     bounds = means.get("intervals", {})
     return [(percent(means.get(m)), interval(bounds[m]) if m in bounds else "") for m in metrics]
@@ -200,12 +208,13 @@ def data_uri(content: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
+def environment(templates: Path) -> jinja2.Environment:
+    """Return what renders the templates of a folder; whatever they print is escaped."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["without_folders"] = without_folders
-    return environment
+    made.filters["without_folders"] = without_folders
+    return made

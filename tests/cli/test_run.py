@@ -187,9 +187,7 @@ def test_report_has_a_row_a_run_and_protocol(bench, made):
     assert float(rows[0]["J"]) == result["metrics"]["J"]
 
 
-@pytest.mark.parametrize(
-    ("form", "suffix"), [("md", "md"), ("csv", "csv"), ("html", "html"), ("latex", "tex")]
-)
+@pytest.mark.parametrize(("form", "suffix"), [("md", "md"), ("csv", "csv"), ("latex", "tex")])
 def test_report_goes_to_a_file(bench, made, tmp_path, form, suffix):
     done = bench("report", "--format", form, "--out", tmp_path / "reports")
     path = tmp_path / "reports" / f"runs.{suffix}"
@@ -278,15 +276,24 @@ def test_params_counts_what_is_learnable_and_what_is_shared_once(bench):
     assert done.json["modules"]["encoder"] == {"learnable": 0, "total": 110}
 
 
-def test_page_is_written_with_the_run_and_anew_by_view(bench, tmp_path):
-    done = bench(
-        "run", "--method", "oracle", "--dataset", "refdavis17", "--root", MINI, "--limit", "1", "--out", "out"
+def test_page_is_written_with_the_run_and_anew_by_the_same_command(bench, tmp_path):
+    call = (
+        "run",
+        "--method",
+        "oracle",
+        "--dataset",
+        "refdavis17",
+        "--root",
+        MINI,
+        "--limit",
+        "1",
+        "--out",
+        "out",
     )
     page = tmp_path / "out" / "index.html"
-    assert done.code == 0 and page.is_file()
-    page.unlink()
-    done = bench("view", "out")
-    assert (done.code, done.out.strip()) == (0, str(page)) and page.is_file()
+    for _ in range(2):
+        assert bench(*call).code == 0 and page.is_file()
+        page.unlink()
 
 
 def test_sheet_draws_a_picture_of_a_dataset(bench, tmp_path):

@@ -21,8 +21,9 @@ HOSTILE = (
     "the 🦊 left of the 🧑‍🚀, \u202e reversed \u2066",
     "nul \x00, bell \x07, lone \ud800, lines\n\n\tand tabs",
     "",
+    "line \u2028 paragraph \u2029 </script><!-- <b>",
 )
-IDS = ("../../escaped", "/etc/passwd", "a\nb", "</td><img src=x>", "..", "ü", "e6", "e7")
+IDS = ("../../escaped", "/etc/passwd", "a\nb", "</td><img src=x>", "..", "ü", "e6", "e7", "e8\u2028")
 
 
 class Hostile:
