@@ -125,6 +125,5 @@ def _markdown(findings: Sequence[Finding]) -> str:
     parts = []
     for kind in dict.fromkeys(f.kind for f in findings):
         rows = [(f"`{f.source}`, {f.place}", f.text) for f in findings if f.kind == kind]
-        table = markdown_table(("where", kind), rows).replace("---:", "---")
-        parts.append(table)
+        parts.append(markdown_table(("where", kind), rows, left=(0, 1)))
     return "\n\n".join(parts)
