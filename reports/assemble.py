@@ -8,10 +8,11 @@ from pathlib import Path
 from refseg.bench.atomic import write_bytes
 from refseg.reports.claims import Claim
 from refseg.reports.figures import ablation_figure
+from refseg.reports.join import elsewhere_tables, paper_tables, shapes_tables
 from refseg.reports.measured import Measured
 from refseg.reports.paper import ELSEWHERE, SHAPES, SPECS
 from refseg.reports.render import comma_separated, latex, markdown, page
-from refseg.reports.tables import Table, elsewhere_tables, paper_tables, shapes_tables
+from refseg.reports.tables import Table
 
 RENDERERS: Mapping[str, Callable[[Sequence[Table]], str]] = {
     "md": markdown,

@@ -32,8 +32,8 @@ def fill(spec: Spec, claims: Sequence[Claim], runs: str) -> dict[tuple[str, str]
 
 
 def template(commands: Mapping[tuple[str, str], str]) -> list[str]:
-    """Return a row's commands for people: three or more that differ in dataset and split only are one with holes."""
-    if len(commands) < 3:
+    """Return a row's commands for people: those that differ in dataset and split only are one with holes."""
+    if len(commands) < 2:
         return list(dict.fromkeys(commands.values()))
     holed = (
         text.replace(f"--dataset {dataset} --split {split}", "--dataset DATASET --split SPLIT").replace(
@@ -64,17 +64,20 @@ def _ablate(grid: str, dataset: str, runs: str) -> str:
 def _score(spec: Spec, claim: Claim, runs: str) -> str:
     dataset, split = claim.split_key
     where = ("--dataset", dataset, "--split", split)
-    name = spec.id_of(claim) if spec.by_row else slug(claim.id, claim.setting)
-    target = f"{runs}/{name}-{dataset}-{split}"
     card = find_card(dataset)
     if card is not None and card.splits[split].labels == "hidden":
         return HIDDEN
     if claim.id not in registry.table("methods"):
-        return _command("bench", "score", "MASKS", *where, "--json", f"{target}.json")
+        return _command(
+            "bench", "score", "MASKS", *where, "--json", f"{runs}/{spec.id_of(claim)}-{dataset}-{split}.json"
+        )
     changed = {k: v for k, v in spec.options(claim).items() if v != FULL.get(k)}
     sets = [f"{k}={str(v).lower()}" for k, v in changed.items()] + list(_NEEDS.get(claim.id, ()))
-    if changed or spec.grid == "itm_token":
+    if changed:
+        # What is varied is varied in training too, and its runs need a folder of their own.
         sets.append("checkpoint=FILE")
+    name = slug(claim.id, claim.setting) if changed else claim.id
+    target = f"{runs}/{name}-{dataset}-{split}"
     return _command("bench", "run", "--method", claim.id, *where, "--out", target, *_sets(sets))
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refseg.reports.claims import Claim, of_table
+from refseg.reports.join import paper_tables
 from refseg.reports.measured import Measured
 from refseg.reports.overlays import PALETTE
 from refseg.reports.paper import Spec
-from refseg.reports.tables import Table, paper_tables
+from refseg.reports.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +80,7 @@ def read_curves(folder: Path) -> list[Curve]:
         figure = next((f for f in PREFERRED if f in series), None)
         if figure:
             steps, values = zip(*series[figure], strict=True)
-            found.append(Curve(path.parent.relative_to(folder).as_posix(), figure, steps, values))
+            found.append(Curve(path.parent.name, figure, steps, values))
     return found
 
 
@@ -137,7 +138,7 @@ def _draw_scores(ax: Axes, table: Table, best: set[str]) -> None:
     ax.set_yticks(range(len(rows)), [_label(name, best) for name, _ in rows])
     ax.invert_yaxis()
     ax.margins(y=0.15)
-    ax.set_xlabel(f"{column.metric} on {column.group} (%), 95 % interval\n{column.protocol}")
+    ax.set_xlabel(f"{column.metric} (%) and 95 % interval\n{column.group}, {column.protocol}")
     ax.grid(alpha=0.25, linewidth=0.5, axis="x")
 
 

@@ -26,7 +26,7 @@ class Line:
 
     Attributes:
         stubs: What names the row; empty on its later lines.
-        what: ``published``, ``measured``, ``95 %`` or ``difference``.
+        what: ``published``, ``measured``, ``95 %`` (of timings ``spread``) or ``difference``.
         cells: One a column.
         run: Where the numbers come from, or that nothing was run.
         notes: Numbers of the table's notes that belong to it.
@@ -55,6 +55,8 @@ def lines_of(table: Table) -> tuple[list[Line], list[str]]:
 
 def _row_lines(table: Table, row: Row, notes: tuple[int, ...]) -> Iterator[Line]:
     stubs = row.stubs
+    if not row.published and not row.blocks:
+        yield Line(stubs, "", ("–",) * len(table.columns), "not run", notes)
     if row.published:
         cells = tuple(_published(row, c) for c in table.columns)
         waits = not row.blocks
@@ -68,7 +70,8 @@ def _row_lines(table: Table, row: Row, notes: tuple[int, ...]) -> Iterator[Line]
         )
         stubs = ("",) * len(stubs)
         if block.bounds:
-            yield Line(stubs, "95 %", tuple(_bounds(block, c) for c in table.columns))
+            spread = "95 %" if block.runs[0].kind == "scores" else "spread"
+            yield Line(stubs, spread, tuple(_bounds(block, c) for c in table.columns))
         if row.published:
             yield Line(stubs, "difference", tuple(_difference(row, block, c) for c in table.columns))
 
@@ -176,7 +179,6 @@ def _latex(table: Table, number: int) -> str:
         r"\bottomrule",
         r"\end{tabular}",
     ]
-    wide = len(table.columns) > 4
     notes = [f"({chr(97 + i % 26)}) {tex(run)}." for i, run in enumerate(runs)]
     notes += [f"[{i}] {_tex_command(c)}" for i, c in enumerate(commands, 1)]
     return "\n".join(
@@ -185,9 +187,10 @@ def _latex(table: Table, number: int) -> str:
             rf"\caption{{{tex(_heading(table))}}}",
             rf"\label{{tab:refseg-{table.name}-{number}}}",
             r"\centering\small",
-            *([r"\resizebox{\linewidth}{!}{%"] if wide else []),
+            # Shrinks what is wider than the page, and nothing else.
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
             *body[:-1],
-            body[-1] + ("}" if wide else ""),
+            f"{body[-1]}}}",
             r"\par\smallskip\raggedright\footnotesize",
             *(f"{note}\\par" for note in (*map(tex, table.notes), *notes)),
             r"\end{table}",
