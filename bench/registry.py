@@ -21,7 +21,7 @@ from refseg.bench.errors import InputError, unknown_name
 if TYPE_CHECKING:
     from refseg.bench.types import Dataset, DatasetRequest, Method, MethodRequest, ScoringProtocol
 
-Kind = Literal["methods", "datasets", "protocols", "grids", "recipes"]
+Kind = Literal["methods", "datasets", "protocols", "grids", "tables", "recipes"]
 
 BUILT_IN = "refseg-bench"
 
@@ -50,6 +50,7 @@ _CONTROLS = "refseg.methods.controls:build"
 _REFCOCO = "refseg.datasets.refcoco:build"
 _PER_EXPRESSION = "refseg.bench.protocols.per_expression:build"
 _LABEL_MAPS = "refseg.bench.protocols.refdavis:build"
+_TABLES = "refseg.reports.assemble:tables"
 
 TABLE: Mapping[Kind, Mapping[str, Entry]] = {
     "methods": {
@@ -152,6 +153,22 @@ TABLE: Mapping[Kind, Mapping[str, Entry]] = {
             "refseg.bench.grids:controls", "what the dataset measures: truth, empty, full, shuffled input"
         ),
     },
+    "tables": {
+        "1": Entry(_TABLES, "Table I: results on Ref-DAVIS17"),
+        "2": Entry(_TABLES, "Table II: results on Refer-YouTube-VOS"),
+        "3": Entry(_TABLES, "Table III: key components (grid components)"),
+        "4": Entry(_TABLES, "Table IV: implicit tracking module (grid itm_token)"),
+        "5": Entry(_TABLES, "Table V: text encoders (grid text_encoder)"),
+        "6": Entry(_TABLES, "Table VI: adapter (grid adapter)"),
+        "7": Entry(_TABLES, "Table VII: visual encoders (grid visual_encoder)"),
+        "8": Entry(_TABLES, "Table VIII: RefCOCO, RefCOCO+ and G-Ref"),
+        "9": Entry(_TABLES, "Table IX: learnable parameters"),
+        "10": Entry(_TABLES, "Table X: frames a second"),
+        "fig4": Entry(_TABLES, "Figure 4: learning rates (grid learning_rate)"),
+        "fig5": Entry(_TABLES, "Figure 5: layers of the cross-modal MLP (grid mlp_layers)"),
+        "refshapes": Entry(_TABLES, "methods on RefShapes, of which no paper publishes anything"),
+        "elsewhere": Entry(_TABLES, "what other sources publish, a table a dataset"),
+    },
     "recipes": {
         "sam_refshapes": Entry(
             "refseg.methods.sam.train:recipe", "a tiny SAM on RefShapes by SAM's own recipe in small"
@@ -167,6 +184,7 @@ _SINGULAR: Mapping[Kind, str] = {
     "datasets": "dataset",
     "protocols": "protocol",
     "grids": "grid",
+    "tables": "table",
     "recipes": "recipe",
 }
 _OPEN_TO_PLUGINS: tuple[Kind, ...] = ("methods", "datasets", "protocols")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -13,9 +14,11 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table, the first column to the left, the others to the right."""
-    rule = ["---", *["---:"] * (len(header) - 1)]
+def markdown_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, left: Collection[int] = (0,)
+) -> str:
+    """Return a Markdown table, the first column (or those that ``left`` numbers) to the left, others to the right."""
+    rule = ["---" if i in left else "---:" for i in range(len(header))]
     escaped = [[cell.replace("|", "\\|") for cell in row] for row in (header, rule, *rows)]
     return "\n".join(f"| {' | '.join(row)} |" for row in escaped)
 
@@ -42,6 +45,34 @@ def signed(value: float) -> str:
 def interval(bounds: Sequence[float] | None) -> str:
     """Return an interval with one decimal; a dash where there is none."""
     return "–" if bounds is None else f"{percent(bounds[0])} to {percent(bounds[1])}"
+
+
+_TEX: Mapping[str, str] = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "✓": r"$\checkmark$",
+    "“": "``",
+    "”": "''",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    # At the start of a row they would be an option of the line break before it.
+    "[": "{[}",
+    "*": "{*}",
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+}
+
+
+def tex(text: str) -> str:
+    """Return a text for LaTeX: what means something there is escaped, and letters that its fonts lack become ?."""
+    return "".join(_TEX.get(c) or (c if c.isascii() and c.isprintable() else _plain_letters(c)) for c in text)
+
+
+def _plain_letters(letter: str) -> str:
+    plain = "".join(c for c in unicodedata.normalize("NFKD", letter) if c.isascii() and c.isprintable())
+    return "".join(_TEX.get(c, c) for c in plain) or "?"
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:

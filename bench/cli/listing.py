@@ -7,12 +7,12 @@ import argparse
 from refseg.bench import registry
 from refseg.bench.cli.common import Commands, add_json, emit
 
-KINDS: tuple[registry.Kind, ...] = ("methods", "datasets", "protocols", "grids", "recipes")
+KINDS: tuple[registry.Kind, ...] = ("methods", "datasets", "protocols", "grids", "tables", "recipes")
 
 
 def add(commands: Commands) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser("list", help="list methods, datasets, protocols, grids and recipes")
+    parser = commands.add_parser("list", help="list methods, datasets, protocols, grids, tables and recipes")
     parser.add_argument("kind", metavar="KIND", nargs="?", choices=KINDS, help=", ".join(KINDS))
     add_json(parser)
     parser.set_defaults(run=run)

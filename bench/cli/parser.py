@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from refseg.bench.cli import (
     ablate,
+    claims,
     compare,
     data,
     doctor,
@@ -23,7 +24,22 @@ from refseg.bench.cli import (
 )
 from refseg.bench.errors import InputError, unknown_name
 
-COMMANDS = (run, score, compare, report, view, export, train, ablate, params, listing, data, traps, doctor)
+COMMANDS = (
+    run,
+    score,
+    compare,
+    report,
+    view,
+    export,
+    train,
+    ablate,
+    params,
+    claims,
+    listing,
+    data,
+    traps,
+    doctor,
+)
 """Modules with ``add(subparsers)``, in the order of ``bench --help``."""
 
 

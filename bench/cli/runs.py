@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from refseg.bench.errors import InputError
-from refseg.bench.tables import coverage_text, interval, markdown_table, percent
+from refseg.bench.tables import coverage_text, interval, markdown_table, percent, tex
 
 FORMATS = ("md", "csv", "html", "latex")
 SUFFIXES = {"md": "md", "csv": "csv", "html": "html", "latex": "tex"}
@@ -174,7 +174,7 @@ def _html(tables: Mapping[str, Table]) -> str:
 def _latex(tables: Mapping[str, Table]) -> str:
     parts = []
     for title, (header, cells) in tables.items():
-        lines = [" & ".join(map(_tex, row)) + r" \\" for row in (header, *cells)]
+        lines = [" & ".join(map(tex, row)) + r" \\" for row in (header, *cells)]
         columns = "l" + "r" * (len(header) - 3) + "ll"
         parts.append(
             "\n".join(
@@ -191,16 +191,3 @@ def _latex(tables: Mapping[str, Table]) -> str:
             )
         )
     return "\n\n".join(parts)
-
-
-_TEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "–": "--",
-    **{c: f"\\{c}" for c in "&%$#_{}"},
-}
-
-
-def _tex(text: str) -> str:
-    return "".join(_TEX.get(c, c) for c in text)

@@ -202,7 +202,7 @@ def test_report_escapes_names(bench, made):
     record.write_text(json.dumps(content))
     assert "| <b>&_\\| |" in bench("report").out
     assert "<td>&lt;b&gt;&amp;_|</td>" in bench("report", "--format", "html").out
-    assert r"<b>\&\_|" in bench("report", "--format", "latex").out
+    assert r"\textless{}b\textgreater{}\&\_\textbar{}" in bench("report", "--format", "latex").out
 
 
 def test_report_tells_of_damaged_and_unfinished_runs(bench, made):
