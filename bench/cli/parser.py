@@ -14,6 +14,7 @@ from refseg.bench.cli import (
     export,
     listing,
     params,
+    regress,
     report,
     run,
     score,
@@ -23,7 +24,22 @@ from refseg.bench.cli import (
 )
 from refseg.bench.errors import InputError, unknown_name
 
-COMMANDS = (run, score, compare, report, view, export, train, ablate, params, listing, data, traps, doctor)
+COMMANDS = (
+    run,
+    score,
+    compare,
+    regress,
+    report,
+    view,
+    export,
+    train,
+    ablate,
+    params,
+    listing,
+    data,
+    traps,
+    doctor,
+)
 """Modules with ``add(subparsers)``, in the order of ``bench --help``."""
 
 
