@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from refseg.bench.cli import (
     ablate,
+    bundle,
     compare,
     data,
     doctor,
@@ -32,6 +33,7 @@ COMMANDS = (
     report,
     view,
     export,
+    bundle,
     train,
     ablate,
     params,
