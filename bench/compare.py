@@ -80,15 +80,20 @@ def compare(a: str, b: str) -> dict[str, Any]:
         "a": first.facts(),
         "b": second.facts(),
         **{name: first.content[name] for name in _SAME},
-        "protocols": [_protocol(name, ours[name]["items"], theirs[name]["items"]) for name in common],
+        "protocols": [compare_items(name, ours[name]["items"], theirs[name]["items"]) for name in common],
         "only_a": [name for name in ours if name not in theirs],
         "only_b": [name for name in theirs if name not in ours],
     }
 
 
-def _protocol(
+def compare_items(
     name: str, ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
+    """Compare the items of two results under one protocol; see :func:`compare` for what is returned.
+
+    Raises:
+        InputError: They share no item.
+    """
     a, b = dict(_keyed(ours)), dict(_keyed(theirs))
     common = [key for key in a if key in b]
     if not common:

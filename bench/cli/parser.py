@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from refseg.bench.cli import (
     ablate,
+    bundle,
     claims,
     compare,
     data,
@@ -15,6 +16,7 @@ from refseg.bench.cli import (
     export,
     listing,
     params,
+    regress,
     report,
     run,
     score,
@@ -28,9 +30,11 @@ COMMANDS = (
     run,
     score,
     compare,
+    regress,
     report,
     view,
     export,
+    bundle,
     train,
     ablate,
     params,

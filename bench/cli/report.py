@@ -45,8 +45,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _runs(args: argparse.Namespace) -> int:
-    from pathlib import Path
-
     from refseg.bench.atomic import write_bytes
     from refseg.bench.cli.runs import collect, render
 
@@ -72,8 +70,6 @@ def _site(runs: Path, out: Path) -> int:
 
 
 def _paper(args: argparse.Namespace) -> int:
-    from pathlib import Path
-
     from refseg.reports.assemble import RENDERERS, tables, write_tables
     from refseg.reports.claims import load_claims
     from refseg.reports.measured import read_measured

@@ -45,11 +45,11 @@ def export(predictions: Predictions, dataset: Dataset, layout: str, out: Path | 
     if layout not in EXPORTS:
         raise unknown_name("export layout", layout, EXPORTS)
     out = Path(out)
-    _refuse_taken(out)
+    refuse_taken(out)
     files = (
         _davis(predictions, dataset) if layout == "davis" else _masks(predictions, dataset, _ABOVE[layout])
     )
-    with _target(out) as sink:
+    with new_target(out) as sink:
         for name, data in files:
             sink.write(name, data)
     return out
@@ -79,16 +79,20 @@ class _ZipSink:
         self._file = file
 
     def write(self, name: str, data: bytes) -> None:
-        # A fixed date, system and mode make equal predictions equal bytes; PNGs are compressed already.
+        # A fixed date, system and mode make equal files equal bytes; PNGs are compressed already.
         info = zipfile.ZipInfo(name, _ZIP_DATE)
         info.create_system = 3
         info.external_attr = 0o644 << 16
-        self._file.writestr(info, data, zipfile.ZIP_STORED)
+        self._file.writestr(info, data, zipfile.ZIP_STORED if name.endswith(".png") else zipfile.ZIP_DEFLATED)
 
 
 @contextlib.contextmanager
-def _target(out: Path) -> Iterator[Sink]:
-    """Give a sink beside ``out`` that takes its place at the end, or is deleted where that is not reached."""
+def new_target(out: Path) -> Iterator[Sink]:
+    """Give a sink beside ``out`` that takes its place at the end, or is deleted where that is not reached.
+
+    Raises:
+        InputError: Something took the place meanwhile, or it cannot be written.
+    """
     temporary = out.parent / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +104,7 @@ def _target(out: Path) -> Iterator[Sink]:
                 os.fsync(raw.fileno())
         else:
             yield _FolderSink(temporary)
-        _refuse_taken(out)
+        refuse_taken(out)
         # An empty folder may be replaced by a folder; anything else was refused above.
         os.replace(temporary, out)
     except OSError as error:
@@ -112,7 +116,12 @@ def _target(out: Path) -> Iterator[Sink]:
             temporary.unlink(missing_ok=True)
 
 
-def _refuse_taken(out: Path) -> None:
+def refuse_taken(out: Path) -> None:
+    """Refuse a target that holds something.
+
+    Raises:
+        InputError: It does.
+    """
     if out.suffix.lower() == ".zip" or out.is_file():
         if out.exists():
             raise InputError(f"{out} is there already; give another --out or delete it.")

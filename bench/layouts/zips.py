@@ -49,6 +49,7 @@ class ZipFiles:
         self._zip: zipfile.ZipFile | None = None
         self._lock = threading.Lock()
         self._entries = _checked(path, self._opened())
+        self.all_names = frozenset(self._entries)
         self.names = frozenset(n for n in self._entries if not is_junk(n))
 
     def read(self, name: str, most: int | None = None) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,15 +51,34 @@ class Constant:
         return {}
 
 
+@dataclass(frozen=True)
+class OracleOptions:
+    """Options of ``--set``.
+
+    Attributes:
+        frames_late: Answer with the truth of so many frames before: near misses that are the same on every computer.
+    """
+
+    frames_late: int = 0
+
+
 class Oracle:
-    """Answers with the ground truth."""
+    """Answers with the ground truth; see :class:`OracleOptions` for ``--set``.
+
+    Raises:
+        InputError: ``frames_late`` is negative.
+    """
 
     def __init__(self, request: MethodRequest) -> None:
-        parse_options(NoOptions, request.options, owner=f"method {request.name}")
+        options = parse_options(OracleOptions, request.options, owner=f"method {request.name}")
+        self._late = options.frames_late
+        if self._late < 0:
+            raise InputError(f"frames_late={self._late} would know the future; give 0 or more.")
         self.info = MethodInfo(
             request.name,
             REVISION,
             online=False,
+            config=asdict(options),
             needs="a split whose labels are public",
             threshold=0.5,
             uses_truth=True,
@@ -87,7 +106,8 @@ class Oracle:
                 )
             truths.append(truth.masks)
         for frame in range(len(video)):
-            yield certain(frame, np.stack([t[frame] for t in truths]).astype(bool))
+            shown = max(frame - self._late, 0)
+            yield certain(frame, np.stack([t[shown] for t in truths]).astype(bool))
 
     def modules(self) -> Mapping[str, nn.Module]:
         """Return nothing: there is no network."""
