@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from refseg.bench import registry
 from refseg.bench.errors import InputError
+from refseg.bench.parsing import parse_json
 from refseg.bench.results import each_protocol
 from refseg.bench.scoring.bootstrap import Interval, described, estimator_of, interval_of_each, video_numbers
 from refseg.bench.scoring.score import from_json
@@ -164,7 +164,7 @@ def _read(path: Path) -> _Result:
     file = path / "result.json" if path.is_dir() else path
     what = "give a run folder, or the JSON of one result"
     try:
-        content = json.loads(file.read_bytes())
+        content = parse_json(file.read_bytes())
     except FileNotFoundError:
         lacks = f"{path} holds no result.json" if path.is_dir() else f"{path} does not exist"
         raise InputError(f"{lacks}; {what}.") from None

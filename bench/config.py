@@ -7,13 +7,13 @@ One JSON file, ``$REFSEG_CONFIG`` or ``$XDG_CONFIG_HOME/refseg/config.json``:
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 from refseg.bench.atomic import write_json
 from refseg.bench.errors import InputError
+from refseg.bench.parsing import parse_json
 
 
 def config_path() -> Path:
@@ -43,7 +43,7 @@ def load_config() -> dict[str, Any]:
     """
     path = config_path()
     try:
-        config = json.loads(path.read_text("utf-8"))
+        config = parse_json(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

@@ -25,6 +25,7 @@ from refseg.bench import registry
 from refseg.bench.atomic import safe_name, write_json
 from refseg.bench.config import cache_folder
 from refseg.bench.errors import FAULT_KINDS, DataError, Fault, FaultKind, InputError
+from refseg.bench.parsing import parse_json
 from refseg.bench.progress import Progress, Silent
 from refseg.bench.provenance import now
 from refseg.bench.types import CheckableDataset, Dataset, DatasetInfo, DatasetRequest, Video
@@ -124,7 +125,7 @@ def checked_before(root: str | None, dataset: Dataset, videos: Sequence[Video]) 
     contents = {v.id: content_of(dataset, v) for v in videos}
     checked, path = None, _receipt(root, dataset.info)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        receipt = {} if path is None else json.loads(path.read_bytes())
+        receipt = {} if path is None else parse_json(path.read_bytes())
         seen = receipt["videos"]
         if receipt["fingerprint"] == dataset.info.fingerprint and all(
             seen[v] == c for v, c in contents.items()
@@ -333,7 +334,7 @@ def _remember(
         "videos": contents,
     }
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        earlier = json.loads(path.read_bytes())
+        earlier = parse_json(path.read_bytes())
         same = all(earlier.get(name) == receipt[name] for name in ("fingerprint", "videos"))
         if report["quick"] and earlier.get("quick") is False and same:
             # A quick look takes nothing back that a full check of the same files has said.

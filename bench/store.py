@@ -26,6 +26,8 @@ from refseg.bench.atomic import TEMPORARY, safe_name, sweep, write_bytes, write_
 from refseg.bench.errors import InputError
 from refseg.bench.locks import LOCK, locked
 from refseg.bench.merge import merge_groups, object_number, won_pixels
+from refseg.bench.parsing import parse_json
+from refseg.bench.run_lengths import fill
 from refseg.bench.types import BoolArray, Expression, FramePrediction, Video
 
 if TYPE_CHECKING:
@@ -78,6 +80,8 @@ class StoredPrediction:
         rle = self.merged if merged else self.masks
         assert rle is not None
         height, width = self.size
+        if not all(fill(counts, height * width) for counts in rle):
+            raise self.damaged(ValueError(f"no run lengths of {width}x{height} pixels"))
         try:
             stacked = coco.decode([{"size": [height, width], "counts": c.encode("ascii")} for c in rle])
         except ValueError as error:
@@ -158,7 +162,7 @@ class RunFolder:
         """Return run.json, or None where the folder holds none."""
         path = self.path / RECORD
         try:
-            record = json.loads(self.content(path))
+            record = parse_json(self.content(path))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
@@ -190,7 +194,7 @@ class RunFolder:
         """
         path = self.prediction_path(video_id, expression_id)
         try:
-            found = _parsed(json.loads(self.content(path)))
+            found = _parsed(parse_json(self.content(path)))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, TypeError, KeyError) as error:

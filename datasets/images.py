@@ -14,6 +14,7 @@ from PIL import Image
 
 from refseg.bench.errors import DataError, Fault, FaultKind, InputError
 from refseg.bench.layouts.png import DECODE_ERRORS, decode_labels, decode_mask
+from refseg.bench.layouts.png_whole import is_whole
 from refseg.bench.types import BoolArray, ImageArray
 
 A = TypeVar("A", BoolArray, NDArray[np.uint8])
@@ -62,6 +63,8 @@ def read_frame(root: Path, name: str, size: tuple[int, int], *, any_mode: bool =
                 f"{name} in {root} is an image of mode {image.mode}; an RGB image is expected: {_MEND}.",
             )
         try:
+            if image.format == "PNG" and not is_whole((root / name).read_bytes()):
+                raise ValueError("its data are not those of its pixels")
             return np.array(image.convert("RGB") if any_mode else image, dtype=np.uint8)
         except DECODE_ERRORS as error:
             raise _fault(
@@ -113,7 +116,7 @@ def _decoded(
 def _kind(data: bytes, size: tuple[int, int]) -> FaultKind:
     """Return what is wrong with a label map that was refused."""
     try:
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data), formats=("PNG",))
         if (image.height, image.width) != size:
             return "size"
         image.load()
@@ -126,7 +129,8 @@ def _open(root: Path, name: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(root / name)
+            # These two and no other: Pillow hands some of its many formats to programs.
+            return Image.open(root / name, formats=("JPEG", "PNG"))
     except DECODE_ERRORS as error:
         raise _unreadable(root, name, error) from None
 
@@ -138,7 +142,9 @@ def _unreadable(root: Path, name: str, error: Exception) -> DataError:
     if isinstance(error, OSError) and error.errno is not None:
         return _fault("damaged", name, f"{name} in {root} cannot be read: {error.strerror}.")
     size = path.stat().st_size if path.exists() else 0
-    return _fault("damaged", name, f"{name} in {root} is not an image or is damaged ({size} bytes); {_MEND}.")
+    return _fault(
+        "damaged", name, f"{name} in {root} is no JPEG or PNG, or is damaged ({size} bytes); {_MEND}."
+    )
 
 
 def _fault(kind: FaultKind, name: str, text: str) -> DataError:

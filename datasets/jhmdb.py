@@ -8,7 +8,6 @@ Source: the authors' layout as MTTR's ``datasets/jhmdb_sentences`` reads it.
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import numpy as np
 from refseg.bench.errors import DataError, Fault, InputError, unknown_name
 from refseg.bench.layouts.names import safe_id
 from refseg.bench.options import parse_options
+from refseg.bench.parsing import parse_json
 from refseg.bench.types import BoolArray, DatasetRequest, Expression, GroundTruth, ImageArray, Video
 from refseg.datasets.cards.a2d import JHMDB
 from refseg.datasets.files import digest_of, file_bytes, read_rows
@@ -252,8 +252,8 @@ def _sentences(request: DatasetRequest, root: Path) -> dict[str, str]:
 def _pinned(request: DatasetRequest, root: Path) -> dict[str, tuple[str, set[int]]]:
     """Return clip -> (action, numbers of the scored frames)."""
     try:
-        rows = json.loads((root / PINNED).read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        rows = parse_json((root / PINNED).read_bytes())
+    except (OSError, ValueError) as error:
         raise InputError(
             f"{root / PINNED} cannot be read as JSON ({error}); copy it again from MTTR."
         ) from None

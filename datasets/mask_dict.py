@@ -8,6 +8,7 @@ that are asked for are parsed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import mmap
@@ -22,13 +23,15 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco
 
 from refseg.bench.errors import DataError, Fault
+from refseg.bench.run_lengths import fill
 from refseg.bench.types import GroundTruth, Video
 from refseg.datasets.metadata import Entry
 from refseg.datasets.videos import VideoDataset
 
 # Run lengths hold no quote, so a quoted name before a bracket is a key; a mask's own keys are no ids.
-_LISTS = re.compile(rb'"(?!(?:size|counts)")((?:[^"\\]|\\.)*)"\s*:\s*\[')
-_OBJECTS = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:\s*\{')
+# Bounded, so that a file of escaped quotes is not read to its end from each of them.
+_LISTS = re.compile(rb'"(?!(?:size|counts)")((?:[^"\\]|\\.){0,300})"\s*:\s*\[')
+_OBJECTS = re.compile(rb'"((?:[^"\\]|\\.){0,300})"\s*:\s*\{')
 
 
 class MaskFile:
@@ -58,7 +61,7 @@ class MaskFile:
         begin, end = self.place(key)
         try:
             found, _ = json.JSONDecoder().raw_decode(self._data[begin:end].decode("utf-8"))
-        except ValueError:
+        except (ValueError, RecursionError):
             raise self._fault("damaged", f"{key!r} in {self.name} in {self.root} is broken JSON") from None
         return found
 
@@ -73,8 +76,13 @@ class MaskFile:
     @cached_property
     def _places(self) -> dict[str, tuple[int, int]]:
         found = [(m.group(1), m.end() - 1, m.start()) for m in self._pattern.finditer(self._data)]
-        ends = [*(start for _, _, start in found[1:]), len(self._data)]
-        return {json.loads(b'"%s"' % k): (begin, end) for (k, begin, _), end in zip(found, ends, strict=True)}
+        starts = [start for _, _, start in found]
+        out: dict[str, tuple[int, int]] = {}
+        for (key, begin, _), end in zip(found, [*starts[1:], len(self._data)], strict=False):
+            # What is no key of JSON is nobody's key, and the one that is asked for is then missing.
+            with contextlib.suppress(ValueError):
+                out[json.loads(b'"%s"' % key)] = (begin, end)
+        return out
 
     def _fault(self, kind: Any, text: str) -> DataError:
         return DataError(Fault(kind, self.name, f"{text}; copy it again from the dataset's source."))
@@ -191,13 +199,7 @@ def _mask(rle: Any, where: str, name: str, size: tuple[int, int]) -> NDArray[np.
         text = f"The {where} is of size {rle.get('size')}; its frames are {list(size)} (height, width)."
         raise DataError(Fault("size", name, text))
     counts = rle["counts"]
-    runs = run_lengths(counts) if isinstance(counts, str) else counts
-    # pycocotools believes what it is given, and would fill a mask with whatever damaged runs say.
-    if (
-        not isinstance(runs, list)
-        or not all(isinstance(n, int) and n >= 0 for n in runs)
-        or sum(runs) != math.prod(size)
-    ):
+    if not fill(counts, math.prod(size)):
         text = (
             f"The {where} is damaged: its runs do not fill {size[1]}x{size[0]} pixels; copy the file again."
         )
@@ -205,27 +207,3 @@ def _mask(rle: Any, where: str, name: str, size: tuple[int, int]) -> NDArray[np.
     return np.asarray(
         coco.decode(coco.frPyObjects(rle, *size) if isinstance(counts, list) else rle), np.uint8
     )
-
-
-def _fill(runs: list[Any], pixels: int) -> bool:
-    return all(isinstance(n, int) and n >= 0 for n in runs) and sum(runs) == pixels
-
-
-def run_lengths(counts: str) -> list[int]:
-    """Return the runs of COCO's compressed code, background first; numbers are signed groups of five bits.
-
-    From the third run on a number is the difference to the run two before (pycocotools' ``rleFrString``).
-    """
-    runs: list[int] = []
-    value = shift = 0
-    for sign in counts:
-        bits = ord(sign) - 48
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:
-            value -= 1 << shift
-        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-        value = shift = 0
-    return runs

@@ -17,6 +17,7 @@ from typing import Any
 
 from refseg.bench.errors import DataError, Fault, FaultKind, InputError
 from refseg.bench.layouts.names import natural_key, safe_id
+from refseg.bench.parsing import is_text, parse_json
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,100}")
 """Names that need no closer look; metadata hold a hundred thousand of them."""
@@ -118,7 +119,7 @@ class _Parser:
 
     def load(self, content: bytes) -> Mapping[str, Any]:
         try:
-            value = json.loads(content.decode("utf-8-sig"), object_pairs_hook=self._unique)
+            value = parse_json(content.decode("utf-8-sig"), pairs=self._unique)
         except UnicodeDecodeError as error:
             text = f"{self._where} is not UTF-8 (byte {error.start}); save it as UTF-8."
             raise DataError(Fault("encoding", self._name, text)) from None
@@ -128,8 +129,8 @@ class _Parser:
                 "it again."
             )
             raise DataError(Fault("damaged", self._name, text)) from None
-        except RecursionError:
-            text = f"{self._where} is nested too deeply to be the expected file."
+        except ValueError as error:
+            text = f"{self._where} is not the expected file: {error}."
             raise DataError(Fault("schema", self._name, text)) from None
         return self.mapping(value, "the file") or {}
 
@@ -187,6 +188,11 @@ class _Parser:
         text = fields.get("exp")
         if not isinstance(text, str):
             self._fault("schema", f'{self._where}: {name} has no "exp" with a sentence.')
+            return None
+        if not is_text(text):
+            self._fault(
+                "encoding", f'{self._where}: "exp" of {name} holds half a character; save it as UTF-8.'
+            )
             return None
         try:
             return Sentence(

@@ -83,7 +83,9 @@ class FrameFolder:
             text = f"{folder} in {self.root} holds no frame; images such as 00000.jpg are expected."
             raise DataError(Fault("missing", folder, text))
         names = self.names(entry.id, frame_ids, files)
-        size = self._size(names)
+        # A list of many thousand names of which none is there must not cost an attempt each.
+        there = [name for name, f in zip(names, frame_ids, strict=True) if f in files]
+        size = self._size(there or names[:1])
         listed = (f"{name} {files.get(f, ('', None))[1]}" for name, f in zip(names, frame_ids, strict=True))
         return Video(
             entry.id,

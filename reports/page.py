@@ -13,6 +13,7 @@ import jinja2
 
 from refseg.bench.atomic import write_bytes
 from refseg.bench.errors import InputError, RefsegError
+from refseg.bench.parsing import parse_json
 from refseg.bench.results import each_protocol
 from refseg.bench.runner import open_dataset
 from refseg.bench.store import RunFolder
@@ -75,7 +76,7 @@ def without_folders(value: Any) -> str:
 def _result(run_dir: Path) -> dict[str, Any]:
     path = run_dir / "result.json"
     try:
-        result = json.loads(path.read_bytes())
+        result = parse_json(path.read_bytes())
     except FileNotFoundError:
         raise InputError(
             f"{run_dir} has no result.json; run the same `bench run` again to score it."

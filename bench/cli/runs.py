@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import html
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from refseg.bench.errors import InputError
+from refseg.bench.parsing import parse_json
 from refseg.bench.tables import coverage_text, interval, markdown_table, percent, tex
 
 FORMATS = ("md", "csv", "html", "latex")
@@ -75,14 +75,14 @@ def render(rows: Sequence[Row], form: str) -> str:
 
 
 def _rows(folder: Path, name: str) -> list[Row]:
-    record = json.loads((folder / "run.json").read_bytes())
+    record = parse_json((folder / "run.json").read_bytes())
     method = str(record["method"]["name"])
     dataset, version = record["dataset"], str(record["dataset"]["version"])
     title = f"{dataset['name']} {dataset['split']}"
     name = folder.name if name == "." else name
     if record.get("status") != "done":
         return [Row(name, method, title, version, record["protocols"][0], {}, {}, ("not finished",))]
-    result = json.loads((folder / "result.json").read_bytes())
+    result = parse_json((folder / "result.json").read_bytes())
     marks = _marks(result)
     return [
         Row(

@@ -14,6 +14,7 @@ from PIL import Image
 
 from refseg.bench.errors import InputError
 from refseg.bench.layouts.png_fast import decode_plain
+from refseg.bench.layouts.png_whole import is_whole
 from refseg.bench.types import BoolArray
 
 MOST_IDS = 20
@@ -151,6 +152,10 @@ def _open(data: bytes, name: str, size: tuple[int, int] | None) -> Image.Image:
     # The header is compared before anything is decoded, so a huge image costs nothing.
     if size is not None:
         _refuse_size((image.height, image.width), size, name)
+    if not is_whole(data):
+        raise MaskFault(
+            f"{name} is damaged: its data are not those of its {image.width}x{image.height} pixels; copy it again."
+        )
     return image
 
 

@@ -21,6 +21,7 @@ LARGEST_DIRECTORY = 256 << 20
 """Bytes of a zip's list of files: three million of them."""
 
 _MOST_RATIO, _RATIO_FROM = 200, 1 << 30
+_LOCAL_HEADER = 30
 # zipfile holds no bound on what bzip2 and lzma unpack to, and no usual program writes them.
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ERRORS = (
@@ -135,12 +136,25 @@ def _checked(path: Path, opened: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         total += info.file_size
         if not info.is_dir():
             entries[info.filename] = info
+    _refuse_overlap(path, opened)
     packed = path.stat().st_size
     if total > LARGEST_ZIP or (total > _RATIO_FROM and total > _MOST_RATIO * packed):
         raise InputError(
             f"{path} is refused: it would unpack from {packed} to {total} bytes, more than masks can be."
         )
     return entries
+
+
+def _refuse_overlap(path: Path, opened: zipfile.ZipFile) -> None:
+    """Refuse a zip whose files share bytes: so a small one holds any number of large files."""
+    entries = sorted(opened.infolist(), key=lambda info: info.header_offset)
+    starts = [info.header_offset for info in entries] + [opened.start_dir]
+    for info, following in zip(entries, starts[1:], strict=True):
+        # The name may be stored in another encoding; zipfile compares it when the file is read.
+        if info.header_offset + _LOCAL_HEADER + info.compress_size > following:
+            raise InputError(
+                f"{path} is refused: {info.filename!a} reaches into what follows it; make the zip again."
+            )
 
 
 def _fault(info: zipfile.ZipInfo) -> str | None:

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco
 
+from refseg.bench.run_lengths import fill, run_lengths
 from refseg.bench.types import BoolArray
-from refseg.datasets.mask_dict import run_lengths
 
 _SHORTEST = 6
 """Numbers of the smallest polygon, three points."""
+
+_FARTHEST = 2**16
+"""pycocotools keeps a point for every fifth of a pixel of an edge, and overflows on far ones."""
 
 
 def decode_segmentation(segmentation: Any, size: tuple[int, int]) -> BoolArray:
@@ -34,6 +37,8 @@ def decode_segmentation(segmentation: Any, size: tuple[int, int]) -> BoolArray:
         polygons = [p for p in segmentation if _is_polygon(p)]
         if not polygons:
             raise ValueError(f"none of its {len(segmentation)} polygons has three points")
+        if any(abs(x) > _FARTHEST for polygon in polygons for x in polygon):
+            raise ValueError(f"a polygon reaches farther than {_FARTHEST} pixels")
         rle = coco.merge(coco.frPyObjects(polygons, height, width))
     elif isinstance(segmentation, dict) and {"counts", "size"} <= segmentation.keys():
         rle = _run_lengths(segmentation, size)
@@ -56,11 +61,10 @@ def _run_lengths(rle: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
     counts = rle["counts"]
     if rle["size"] != list(size):
         raise ValueError(f"its run lengths are for {rle['size']} (height, width), the image is {list(size)}")
-    runs = run_lengths(counts) if isinstance(counts, str) else counts
-    if not isinstance(runs, list) or not all(isinstance(n, int) for n in runs):
+    if not isinstance(counts, str | list):
         raise ValueError("its run lengths are neither numbers nor compressed text")
-    # pycocotools reads on where lengths do not fill the image, and yields what lies in memory there.
-    if any(n < 0 for n in runs) or sum(runs) != size[0] * size[1]:
-        raise ValueError(f"its run lengths do not add up to the image's {size[0] * size[1]} pixels")
+    if not fill(counts, math.prod(size)):
+        raise ValueError(f"its run lengths do not add up to the image's {math.prod(size)} pixels")
+    runs = run_lengths(counts) if isinstance(counts, str) else counts
     found: dict[str, Any] = coco.frPyObjects({"size": list(size), "counts": runs}, *size)
     return found

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from refseg.bench.errors import Fault, InputError
 from refseg.bench.layouts.names import safe_id
+from refseg.bench.parsing import is_text, parse_json
 from refseg.datasets.index import indexed
 from refseg.datasets.refcoco.plain_pickle import read_plain_pickle
 
@@ -224,10 +225,12 @@ def _sentences(sentences: list[Any]) -> Iterator[tuple[str, str, str] | str]:
     for sentence in sentences:
         fields = sentence if isinstance(sentence, dict) else {}
         sent_id, sent, raw = (fields.get(name) for name in ("sent_id", "sent", "raw"))
-        if isinstance(sent_id, int) and isinstance(sent, str) and isinstance(raw, str):
-            yield str(sent_id), sent, raw
-        else:
+        if not (isinstance(sent_id, int) and isinstance(sent, str) and isinstance(raw, str)):
             yield 'has a sentence without "sent_id", "sent" or "raw".'
+        elif not (is_text(sent) and is_text(raw)):
+            yield f"has half a character in sentence {sent_id}; copy the file again."
+        else:
+            yield str(sent_id), sent, raw
 
 
 def _read_instances(path: Path) -> tuple[dict[int, tuple[str, int, int]], dict[int, tuple[int, Any, bool]]]:
@@ -262,8 +265,8 @@ def _read_instances(path: Path) -> tuple[dict[int, tuple[str, int, int]], dict[i
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return parse_json(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is broken JSON ({error}); copy it again from its source.") from None

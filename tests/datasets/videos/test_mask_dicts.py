@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from refseg.bench.errors import InputError
+from refseg.bench.run_lengths import run_lengths
 from refseg.datasets.cards.mevis import CARD, VERSION_1
-from refseg.datasets.mask_dict import MaskFile, run_lengths
+from refseg.datasets.mask_dict import MaskFile
 
 META, MASKS = "valid_u/meta_expressions.json", "valid_u/mask_dict.json"
 UVO = "UVO/all/2E4T5NCywcE"
