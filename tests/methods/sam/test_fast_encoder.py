@@ -111,7 +111,9 @@ def test_frozen_padding_is_exact_where_there_is_no_content_and_near_elsewhere(co
     # Below and beside the content a map keeps what it has without any; inside it does not.
     assert torch.equal(maps[0][:, :, empty[0] :], kept[:, :, empty[0] :])
     assert torch.equal(maps[0][..., empty[1] :], kept[..., empty[1] :])
-    assert not torch.allclose(maps[0][:, :, : empty[0], : empty[1]], kept[:, :, : empty[0], : empty[1]], atol=0.1)
+    assert not torch.allclose(
+        maps[0][:, :, : empty[0], : empty[1]], kept[:, :, : empty[0], : empty[1]], atol=0.1
+    )
 
 
 def test_frozen_padding_equals_exact_where_nothing_is_empty():
