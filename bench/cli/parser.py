@@ -17,13 +17,29 @@ from refseg.bench.cli import (
     report,
     run,
     score,
+    speed,
     train,
     traps,
     view,
 )
 from refseg.bench.errors import InputError, unknown_name
 
-COMMANDS = (run, score, compare, report, view, export, train, ablate, params, listing, data, traps, doctor)
+COMMANDS = (
+    run,
+    score,
+    compare,
+    speed,
+    report,
+    view,
+    export,
+    train,
+    ablate,
+    params,
+    listing,
+    data,
+    traps,
+    doctor,
+)
 """Modules with ``add(subparsers)``, in the order of ``bench --help``."""
 
 
