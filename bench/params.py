@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from refseg.bench import registry
-from refseg.bench.types import MethodRequest
+from refseg.bench.types import Method, MethodRequest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,10 +19,27 @@ def count_method(name: str, options: Mapping[str, str] | None = None) -> dict[st
     memory.
 
     Returns:
-        ``{"method", "learnable", "total", "modules": {name: {"learnable", "total"}}}``.
+        ``{"method", "learnable", "total", "modules": {name: {"learnable", "total"}}, "active_per_frame",
+        "text_encoder"}``; the last two as :func:`roles` has them.
     """
     method = registry.build_method(MethodRequest(name, dict(options or {}), device="meta"))
-    return {"method": name, **count_modules(method.modules())}
+    return {"method": name, **count_modules(method.modules()), **roles(method)}
+
+
+def roles(method: Method) -> dict[str, int]:
+    """Count the parameters that a frame needs, and the text encoder's (0 where there is none).
+
+    ``active_per_frame`` leaves out the modules that work once a video, which the method names in its optional
+    attribute ``once_per_video``. The optional hook ``text_encoder()`` returns the network that reads sentences.
+    """
+    once = set(getattr(method, "once_per_video", ()))
+    frame = {name: module for name, module in method.modules().items() if name not in once}
+    find = getattr(method, "text_encoder", None)
+    text = None if find is None else find()
+    return {
+        "active_per_frame": int(count_modules(frame)["total"]),
+        "text_encoder": 0 if text is None else int(count_modules({"text": text})["total"]),
+    }
 
 
 def count_modules(modules: Mapping[str, nn.Module]) -> dict[str, Any]:

@@ -11,19 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from refseg.bench.stages import stage
 from refseg.bench.types import BoolArray, Dataset, Expression, MethodRequest, Video
 from refseg.methods.boxes import BoxPrompt, masks_in_boxes
 from refseg.methods.checkpoints import Wanted, find_wanted, missing
 from refseg.methods.grounding_dino.detector import DetectorOptions, GroundingDino
 from refseg.methods.grounding_dino.load import detector_wanted, empty_detector, find_detector, load_detector
 from refseg.methods.oracle import OracleDetector, Truth
+from refseg.methods.sam.fast_encoder import EncoderOptions
 from refseg.methods.sam.promptable import SamFeatures, load_promptable
 from refseg.methods.sam.weights import SAM_TINY, file_sha256, find_sam, sam_wanted
 from refseg.methods.stages import Detection, Detector
 
 
 @dataclass(frozen=True)
-class FirstFrameOptions(DetectorOptions):
+class FirstFrameOptions(DetectorOptions, EncoderOptions):
     """Options of ``--set`` that detect-then-follow methods share, beside the detector's.
 
     Attributes:
@@ -127,7 +129,9 @@ class FirstFrame:
         if not empty:
             path = self._found(also)
             self.weights[path.name] = file_sha256(path)
-        self.sam = load_promptable(options.sam, path, device=request.device, dtype=request.dtype)
+        self.sam = load_promptable(
+            options.sam, path, device=request.device, dtype=request.dtype, options=options
+        )
         if options.detects:
             size = options.detector.removeprefix("gdino_")
             if empty:
@@ -165,6 +169,14 @@ class FirstFrame:
             found["detector"] = self.detector.model
         return found
 
+    def text_encoder(self) -> nn.Module | None:
+        """Return the detector's BERT, or None without a detector."""
+        found = self.detector
+        text: nn.Module | None = None
+        if isinstance(found, GroundingDino):
+            text = found.model.model.text_backbone
+        return text
+
     def look(self, video: Video, expressions: Sequence[Expression], features: SamFeatures) -> list[FirstMask]:
         """Return a mask of frame 0 per expression.
 
@@ -178,7 +190,8 @@ class FirstFrame:
             return [FirstMask(m, m.astype(np.float16), float(m.any())) for m in masks]
         nothing = np.zeros(video.size, bool)
         first = [FirstMask(nothing, nothing.astype(np.float16), 0.0) for _ in expressions]
-        detections = self.detector.detect(video, 0, expressions)
+        with stage("detector"):
+            detections = self.detector.detect(video, 0, expressions)
         found = {k: d for k, d in enumerate(detections) if d is not None}
         if found:
             boxes = np.stack([d.box for d in found.values()])

@@ -26,7 +26,11 @@ def run(args: argparse.Namespace) -> int:
         counts = count_method(args.method, split_assignments(args.set))
     rows = [(name, *map(_millions, (c["learnable"], c["total"]))) for name, c in flattened(counts)]
     table = text_table((counts["method"], "learnable (M)", "total (M)"), rows)
-    emit(counts, args.json, table)
+    told = (
+        f"Active in every frame: {_millions(counts['active_per_frame'])} M. "
+        f"Text encoder: {_millions(counts['text_encoder'])} M."
+    )
+    emit(counts, args.json, f"{table}\n\n{told}")
     return 0
 
 

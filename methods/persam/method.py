@@ -25,10 +25,11 @@ from refseg.bench.types import (
 from refseg.methods.first_frame import FirstFrame, FirstFrameOptions
 from refseg.methods.persam.image import LEARNING_RATE, STEPS, PerSamImage
 from refseg.methods.persam.video import PerSamVideo, VideoOptions, compete
+from refseg.methods.sam.fast_encoder import REFERENCE_OPTIONS
 from refseg.methods.sam.promptable import SamFeatures
 from refseg.methods.stages import Answer
 
-REVISION = "1"
+REVISION = "2"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,9 @@ class PerSamGdino:
         InputError: An option is wrong, or checkpoints are missing.
     """
 
+    reference_options = REFERENCE_OPTIONS
+    once_per_video = ("detector",)
+
     def __init__(self, request: MethodRequest) -> None:
         self._options = options = parse_options(
             PerSamOptions, request.options, owner=f"method {request.name}"
@@ -90,6 +94,10 @@ class PerSamGdino:
     def modules(self) -> Mapping[str, nn.Module]:
         """Return the networks."""
         return self._first.modules()
+
+    def text_encoder(self) -> nn.Module | None:
+        """Return the network that reads sentences, for parameter counts."""
+        return self._first.text_encoder()
 
     def segment(self, video: Video, expressions: Sequence[Expression]) -> Iterator[FramePrediction]:
         """Yield a prediction per frame; an expression without a mask in frame 0 stays empty."""

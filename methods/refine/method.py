@@ -17,10 +17,11 @@ from refseg.bench.options import parse_options, split_prefix
 from refseg.bench.types import Dataset, Expression, FramePrediction, Method, MethodInfo, MethodRequest, Video
 from refseg.methods.boxes import BoxPrompt, masks_in_boxes, tight_box
 from refseg.methods.checkpoints import missing
+from refseg.methods.sam.fast_encoder import REFERENCE_OPTIONS, EncoderOptions
 from refseg.methods.sam.promptable import SamPromptable, load_promptable
 from refseg.methods.sam.weights import SAM_TINY, file_sha256, find_sam, sam_wanted
 
-REVISION = "1"
+REVISION = "2"
 FTVR = (
     'FTVR ("Fine-grained text-video fusion for referring video object segmentation", 2024) '
     "has no public code or masks"
@@ -28,7 +29,7 @@ FTVR = (
 
 
 @dataclass(frozen=True)
-class RefineOptions:
+class RefineOptions(EncoderOptions):
     """Options of ``--set``; ``source.KEY=VALUE`` goes to the source.
 
     Attributes:
@@ -54,12 +55,14 @@ class Refine:
         InputError: The source is missing or unknown, or SAM's checkpoint is missing.
     """
 
+    reference_options = REFERENCE_OPTIONS
+
     def __init__(self, request: MethodRequest) -> None:
         mine, theirs = split_prefix(request.options, "source.")
         self._options = options = parse_options(RefineOptions, mine, owner=f"method {request.name}")
         self.source = _source(request, options.source, theirs)
         size = options.sam or ("tiny" if request.name == "refine_tiny" else "vit_h")
-        self._sam, weights = _sam(request, size, options.sam_checkpoint)
+        self._sam, weights = _sam(request, size, options)
         inner = self.source.info
         self.info = MethodInfo(
             request.name,
@@ -71,7 +74,8 @@ class Refine:
                 "sam": size,
                 "multimask": options.multimask,
                 "source_config": dict(inner.config),
-            },
+            }
+            | options.encoder_facts(),
             weights={**inner.weights, **weights},
             threshold=0.5,
             uses_truth=inner.uses_truth,
@@ -136,9 +140,10 @@ def _source(request: MethodRequest, source: str | None, options: Mapping[str, st
     )
 
 
-def _sam(request: MethodRequest, size: str, given: str | None) -> tuple[SamPromptable, dict[str, str]]:
+def _sam(request: MethodRequest, size: str, options: RefineOptions) -> tuple[SamPromptable, dict[str, str]]:
+    given = options.sam_checkpoint
     path = SAM_TINY if request.device == "meta" else find_sam(size, given)
     if path is None:
         raise missing([sam_wanted(size, given)])
-    sam = load_promptable(size, path, device=request.device, dtype=request.dtype)
+    sam = load_promptable(size, path, device=request.device, dtype=request.dtype, options=options)
     return sam, {} if request.device == "meta" else {path.name: file_sha256(path)}

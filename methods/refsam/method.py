@@ -13,16 +13,19 @@ from torch import Tensor, nn
 
 from refseg.bench.errors import InputError
 from refseg.bench.options import parse_options
+from refseg.bench.stages import stage
 from refseg.bench.types import Expression, FramePrediction, ImageArray, MethodInfo, MethodRequest, Video
 from refseg.methods.checkpoints import find_checkpoint
 from refseg.methods.refsam.config import CONFIGS, DenseMode, RefSamConfig, TrackToken
 from refseg.methods.refsam.model import ImageFeatures, RefSam, TextFeatures, build_refsam
-from refseg.methods.refsam.text import build_text_encoder
+from refseg.methods.refsam.text import build_text_encoder, empty_text_encoder
 from refseg.methods.refsam.weights import load_weights
+from refseg.methods.sam.fast_encoder import REFERENCE_OPTIONS, EncoderOptions
+from refseg.methods.sam.flops import encoder_flops
 from refseg.methods.sam.transforms import Geometry, preprocess, resize_image, upsample_logits
 from refseg.methods.sam.weights import SAM_TINY, file_sha256, load_into, load_tensors, sam_wanted
 
-REVISION = "1"
+REVISION = "2"
 REFSAM_TINY = Path(__file__).parent / "assets" / "refsam_tiny.safetensors"
 """The tiny RefSAM that is shipped; ``bench train --recipe refsam_refshapes`` makes it."""
 
@@ -34,7 +37,7 @@ SHORT_SIDE, LONG_SIDE = 360, 640
 
 
 @dataclass(frozen=True)
-class RefSamOptions:
+class RefSamOptions(EncoderOptions):
     """Options of ``--set``; None keeps what the variant has.
 
     Attributes:
@@ -44,6 +47,7 @@ class RefSamOptions:
         threshold: A pixel is the object's where its probability is above.
         track_token: Hand the track token on from frame to frame; off, every frame stands alone.
         frame_size: ``360p`` shrinks frames first, as published; ``full`` leaves them.
+        frames_at_once: Frames of a video that are encoded together; the first masks then wait for as many.
     """
 
     checkpoint: str | None = None
@@ -52,6 +56,7 @@ class RefSamOptions:
     threshold: float = 0.5
     track_token: bool = True
     frame_size: Literal["360p", "full"] = "360p"
+    frames_at_once: int = 1
     text: str | None = None
     use_adapter: bool | None = None
     adapter_activation: Literal["relu", "gelu"] | None = None
@@ -74,12 +79,17 @@ class RefSamMethod:
         InputError: An option is wrong, or weights are missing or do not fit.
     """
 
+    reference_options = REFERENCE_OPTIONS
+    once_per_video = ("text",)
+
     def __init__(self, request: MethodRequest) -> None:
         self._options = options = parse_options(
             RefSamOptions, request.options, owner=f"method {request.name}"
         )
         if not 0 <= options.threshold < 1:
             raise InputError(f"threshold={options.threshold} is no probability; give one from 0 up to 1.")
+        if options.frames_at_once < 1:
+            raise InputError(f"frames_at_once={options.frames_at_once} encodes nothing; give 1 or more.")
         name = "refsam_vit_h" if request.name == "refsam" else request.name
         config = _configured(CONFIGS[name], options)
         self._device = torch.device(request.device)
@@ -87,13 +97,16 @@ class RefSamMethod:
         weights: dict[str, str] = {}
         if request.device == "meta":
             with self._device:
-                self._model = build_refsam(config, None)
+                self._model = build_refsam(config, empty_text_encoder(config.text))
         else:
             self._model, weights = _load(name, config, options)
             self._model.to(self._device, self._dtype).eval().requires_grad_(False)
+            if options.encoder == "fast":
+                self._model.speed_up(options)
         facts = {k: v for k, v in asdict(config).items() if k != "sam"}
         facts |= {"threshold": options.threshold, "track_token": options.track_token}
-        facts |= {"frame_size": options.frame_size}
+        facts |= {"frame_size": options.frame_size, "frames_at_once": options.frames_at_once}
+        facts |= options.encoder_facts()
         self.info = MethodInfo(
             request.name,
             REVISION,
@@ -114,38 +127,62 @@ class RefSamMethod:
             frozen["text"] = text
         return self._model.learnable_modules() | frozen
 
+    def text_encoder(self) -> nn.Module | None:
+        """Return the network that reads sentences, for parameter counts."""
+        return self._model.text_encoder
+
+    def flops_formula(self) -> Mapping[str, int]:
+        """Return the operations of SAM's image encoder by formula, without adapters; a multiply-add is two."""
+        return {"segment_anything's image encoder": encoder_flops(self._model.config.sam)}
+
     def segment(self, video: Video, expressions: Sequence[Expression]) -> Iterator[FramePrediction]:
         """Yield a prediction per frame; memory does not grow with the video's length."""
-        with torch.inference_mode():
+        with torch.inference_mode(), stage("text"):
             text = self._model.encode_text([e.text for e in expressions])
         rows = torch.arange(len(expressions), device=self._device)
         parts = torch.split(rows, ROWS_AT_ONCE)
         texts = [text.rows(part) for part in parts]
         tracks: list[Tensor | None] = [None] * len(parts)
-        for frame in range(len(video)):
+        at_once = self._options.frames_at_once
+        for start in range(0, len(video), at_once):
             # The context is left before each yield, so that it does not leak into the caller.
             with torch.inference_mode():
-                prediction = self._frame(frame, video.read(frame), texts, tracks)
-            yield prediction
+                images = [video.read(f) for f in range(start, min(start + at_once, len(video)))]
+                features, geometries = self._encoded(images)
+            for i, geometry in enumerate(geometries):
+                with torch.inference_mode():
+                    prediction = self._frame(start + i, features.frame(i), geometry, texts, tracks)
+                yield prediction
 
     def segment_images(self, videos: Sequence[Video]) -> Iterator[FramePrediction]:
         """Yield a prediction per one-frame video, in order; the images are encoded together.
 
         Equal to one by one but for the rounding of larger batches.
         """
-        with torch.inference_mode():
-            predictions = self._images(videos)
-        yield from predictions
+        # What frozen padding keeps depends on an image's size, and so on the others of a batch.
+        batches = [[v] for v in videos] if self._options.padding == "frozen" else [videos]
+        for batch in batches:
+            with torch.inference_mode():
+                predictions = self._images(batch)
+            yield from predictions
 
     def _images(self, videos: Sequence[Video]) -> list[FramePrediction]:
-        model = self._model
-        inputs = [self._input(video.read(0)) for video in videos]
-        features = model.encode_image(torch.cat([p for p, _ in inputs]).to(self._device, self._dtype))
+        features, geometries = self._encoded([video.read(0) for video in videos])
         low, iou = self._decode_images(features, [[e.text for e in v.expressions] for v in videos])
         return [
             self._prediction(0, _probabilities(logits, geometry), scores.float().cpu())
-            for (_, geometry), logits, scores in zip(inputs, low, iou, strict=True)
+            for geometry, logits, scores in zip(geometries, low, iou, strict=True)
         ]
+
+    def _encoded(self, images: Sequence[ImageArray]) -> tuple[ImageFeatures, list[Geometry]]:
+        """Return the features of images and how each lies in its square."""
+        with stage("preprocess"):
+            inputs = [self._input(image) for image in images]
+            pixels = torch.cat([p for p, _ in inputs]).to(self._device, self._dtype)
+            geometries = [g for _, g in inputs]
+        with stage("visual encoder"):
+            height, width = (max(g.resized[i] for g in geometries) for i in (0, 1))
+            return self._model.encode_image(pixels, (height, width)), geometries
 
     def _decode_images(
         self, features: ImageFeatures, texts: Sequence[Sequence[str]]
@@ -171,27 +208,32 @@ class RefSamMethod:
         return torch.split(torch.cat(low), counts), torch.split(torch.cat(iou), counts)
 
     def _frame(
-        self, frame: int, image: ImageArray, texts: Sequence[TextFeatures], tracks: list[Tensor | None]
+        self,
+        frame: int,
+        features: ImageFeatures,
+        geometry: Geometry,
+        texts: Sequence[TextFeatures],
+        tracks: list[Tensor | None],
     ) -> FramePrediction:
         """Predict one frame for all expressions; ``tracks`` is brought up to date."""
         model = self._model
-        pixels, geometry = self._input(image)
-        features = model.encode_image(pixels.to(self._device, self._dtype))
         probabilities, scores = [], []
         for part, text in enumerate(texts):
             index = torch.zeros(len(text.sentence), dtype=torch.long, device=self._device)
-            output = model.decode(features, text, index, tracks[part])
-            low, iou = model.select(output)
+            with stage("decoder/tracker"):
+                output = model.decode(features, text, index, tracks[part])
+                low, iou = model.select(output)
+                scores.append(iou.float().cpu())
+                if self._options.track_token:
+                    tracks[part] = model.next_track_tokens(output)
             probabilities.append(_probabilities(low, geometry))
-            scores.append(iou.float().cpu())
-            if self._options.track_token:
-                tracks[part] = model.next_track_tokens(output)
         return self._prediction(frame, torch.cat(probabilities), torch.cat(scores))
 
     def _prediction(self, frame: int, probabilities: Tensor, scores: Tensor) -> FramePrediction:
-        soft = probabilities.numpy()
-        masks = soft > self._options.threshold
-        return FramePrediction(frame, masks, scores.numpy(), soft.astype(np.float16))
+        with stage("upsample"):
+            soft = probabilities.numpy()
+            masks = soft > self._options.threshold
+            return FramePrediction(frame, masks, scores.numpy(), soft.astype(np.float16))
 
     def _input(self, image: ImageArray) -> tuple[Tensor, Geometry]:
         size = self._model.config.sam.image_size
@@ -202,7 +244,8 @@ class RefSamMethod:
 
 def _probabilities(low: Tensor, geometry: Geometry) -> Tensor:
     """Return (K, H, W) probabilities at the image's size, on the CPU, from low-resolution logits (K, s, s)."""
-    return upsample_logits(low[:, None].float(), geometry)[:, 0].sigmoid().cpu()
+    with stage("upsample"):
+        return upsample_logits(low[:, None].float(), geometry)[:, 0].sigmoid().cpu()
 
 
 def shrink_to_360p(image: ImageArray) -> ImageArray:

@@ -19,6 +19,7 @@ from refseg.methods.refsam.tracking import ImplicitTracking
 from refseg.methods.sam.build import build_sam
 from refseg.methods.sam.compat import Sam
 from refseg.methods.sam.decode import DecoderOutput, decode
+from refseg.methods.sam.fast_encoder import EncoderOptions, FastEncoder
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,12 @@ class ImageFeatures:
 
     embedding: Tensor
     maps: tuple[Tensor, ...]
+
+    def frame(self, index: int) -> ImageFeatures:
+        """Return one of the frames, as a batch of one."""
+        return ImageFeatures(
+            self.embedding[index : index + 1], tuple(m[index : index + 1] for m in self.maps)
+        )
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,13 @@ class RefSam(nn.Module):
         self.hda = hda
         self.itm = itm
         self.text_encoder = text_encoder
+        self._fast: FastEncoder | None = None
+
+    def speed_up(self, options: EncoderOptions) -> None:
+        """Encode images by :class:`FastEncoder` from now on; the weights must not change any more."""
+        taps = tapped_blocks(self.config.sam.global_attn_indexes)
+        adapters = {i: pair for i, pair in self.adapters.items() if isinstance(pair, BlockAdapters)}
+        self._fast = FastEncoder(self.sam.image_encoder, adapters, taps, options)
 
     def learnable_modules(self) -> dict[str, nn.Module]:
         """Return everything that is trained, by part; parts that the configuration leaves out are missing.
@@ -128,14 +142,22 @@ class RefSam(nn.Module):
             self.text_encoder.eval()
         return self
 
-    def encode_image(self, images: Tensor) -> ImageFeatures:
-        """Encode (B, 3, S, S) images, normalised and padded as SAM wants them."""
-        return self.project_image(self.encode_frames(images))
+    def encode_image(self, images: Tensor, content: tuple[int, int] | None = None) -> ImageFeatures:
+        """Encode (B, 3, S, S) images, normalised and padded as SAM wants them; ``content`` as in the next."""
+        return self.project_image(self.encode_frames(images, content))
 
-    def encode_frames(self, images: Tensor) -> EncoderOutput:
-        """Run the image encoder alone on (B, 3, S, S); without adapters its output can be kept."""
-        taps = tapped_blocks(self.config.sam.global_attn_indexes)
-        embedding, maps = encode(self.sam.image_encoder, self.adapters, taps, images)
+    def encode_frames(self, images: Tensor, content: tuple[int, int] | None = None) -> EncoderOutput:
+        """Run the image encoder alone on (B, 3, S, S); without adapters its output can be kept.
+
+        Args:
+            images: The images.
+            content: (h, w) pixels from the top left that hold all that the images have; None: everything.
+        """
+        if self._fast is not None:
+            embedding, maps = self._fast(images, content)
+        else:
+            taps = tapped_blocks(self.config.sam.global_attn_indexes)
+            embedding, maps = encode(self.sam.image_encoder, self.adapters, taps, images)
         return EncoderOutput(embedding, tuple(maps))
 
     def project_image(self, raw: EncoderOutput) -> ImageFeatures:

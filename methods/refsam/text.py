@@ -20,6 +20,18 @@ SPECIAL_TOKENS = ("<pad>", "</s>", "<unk>")
 """Special tokens of the word tokenizer, at ids 0, 1, 2."""
 TINY_VOCABULARY = Path(__file__).parent / "tiny_vocabulary.json"
 
+
+def _t5(width: int, head: int, hidden: int, layers: int, heads: int) -> dict[str, int]:
+    sizes = {"d_model": width, "d_kv": head, "d_ff": hidden, "num_layers": layers, "num_heads": heads}
+    return {"vocab_size": 32128, **sizes}
+
+
+def _roberta(width: int, layers: int, heads: int) -> dict[str, int]:
+    sizes = {"hidden_size": width, "intermediate_size": 4 * width}
+    depth = {"num_hidden_layers": layers, "num_attention_heads": heads}
+    return {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1, **sizes, **depth}
+
+
 SOURCES = {
     "t5-small": ("google-t5/t5-small", "T5EncoderModel"),
     "t5-base": ("google-t5/t5-base", "T5EncoderModel"),
@@ -30,6 +42,21 @@ SOURCES = {
     "clip-large": ("openai/clip-vit-large-patch14", "CLIPTextModel"),
 }
 """Hub id and transformers class of each text encoder."""
+
+
+SHAPES: dict[str, tuple[str, dict[str, int]]] = {
+    "t5-small": ("T5Config", _t5(512, 64, 2048, 6, 8)),
+    "t5-base": ("T5Config", _t5(768, 64, 3072, 12, 12)),
+    "t5-large": ("T5Config", _t5(1024, 64, 4096, 24, 16)),
+    "t5-3b": ("T5Config", _t5(1024, 128, 16384, 24, 32)),
+    "roberta-base": ("RobertaConfig", _roberta(768, 12, 12)),
+    "roberta-large": ("RobertaConfig", _roberta(1024, 24, 16)),
+    "clip-large": (
+        "CLIPTextConfig",
+        {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12},
+    ),
+}
+"""transformers' configuration of each, as published beside its weights; what is left out is the class's default."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +154,26 @@ def build_text_encoder(
             f"its weights and tokenizer, or connect to the hub once."
         ) from None
     return TextEncoder(encoder, tokenizer, use_attention_mask=use_attention_mask)
+
+
+def empty_text_encoder(name: str) -> TextEncoder:
+    """Build a text encoder without weights and tokenizer, on the device ``meta``, to count its parameters.
+
+    Raises:
+        InputError: The name is unknown.
+    """
+    if name == "tiny":
+        return build_tiny_text()
+    if name not in SHAPES:
+        raise unknown_name("text encoder", name, ["tiny", *SOURCES])
+    import transformers
+
+    kind, numbers = SHAPES[name]
+    class_name = SOURCES[name][1]
+    options = {"add_pooling_layer": False} if class_name == "RobertaModel" else {}
+    with torch.device("meta"):
+        encoder = getattr(transformers, class_name)(getattr(transformers, kind)(**numbers), **options)
+    return TextEncoder(encoder, None)
 
 
 def build_tiny_text(words: Sequence[str] | None = None, *, attention_mask: bool = True) -> TextEncoder:

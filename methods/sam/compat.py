@@ -42,18 +42,26 @@ def importable() -> Iterator[None]:
 with importable():
     from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
     from segment_anything.modeling.common import LayerNorm2d
-    from segment_anything.modeling.image_encoder import Block, window_partition, window_unpartition
+    from segment_anything.modeling.image_encoder import Attention as EncoderAttention
+    from segment_anything.modeling.image_encoder import (
+        Block,
+        get_rel_pos,
+        window_partition,
+        window_unpartition,
+    )
     from segment_anything.modeling.transformer import Attention
 
 __all__ = [
     "Attention",
     "Block",
+    "EncoderAttention",
     "ImageEncoderViT",
     "LayerNorm2d",
     "MaskDecoder",
     "PromptEncoder",
     "Sam",
     "TwoWayTransformer",
+    "get_rel_pos",
     "window_partition",
     "window_unpartition",
 ]

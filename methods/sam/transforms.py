@@ -68,8 +68,16 @@ def preprocess_batch(
 
 def upsample_logits(low_res_logits: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     """Return (N, C, H, W) logits at the original size from (N, C, s, s), as SAM's ``postprocess_masks``."""
-    side = geometry.image_size
-    logits = F.interpolate(low_res_logits, (side, side), mode="bilinear", align_corners=False)
+    side, small = geometry.image_size, low_res_logits.shape[-1]
+    factor = side // small
+    if factor * small == side:
+        # The part under the padding is cut off first; the last row and column kept feed the interpolation only.
+        height, width = (min(small, -(-r // factor) + 1) for r in geometry.resized)
+        low_res_logits = low_res_logits[..., :height, :width]
+        size = (height * factor, width * factor)
+    else:
+        size = (side, side)
+    logits = F.interpolate(low_res_logits, size, mode="bilinear", align_corners=False)
     logits = logits[..., : geometry.resized[0], : geometry.resized[1]]
     if geometry.resized == geometry.original:
         return logits

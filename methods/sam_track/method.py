@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from refseg.bench.options import parse_options
+from refseg.bench.stages import stage
 from refseg.bench.types import Dataset, Expression, FramePrediction, MethodInfo, MethodRequest, Video
 from refseg.methods.checkpoints import Wanted
 from refseg.methods.deaot.build import DEAOT_CONFIGS, build_deaot
@@ -23,8 +24,9 @@ from refseg.methods.deaot.engine import MemorySettings
 from refseg.methods.deaot.tracker import DeAotTracker
 from refseg.methods.deaot.weights import PUBLISHED, load_deaot
 from refseg.methods.first_frame import FirstFrame, FirstFrameOptions, FirstMask
+from refseg.methods.sam.fast_encoder import REFERENCE_OPTIONS
 
-REVISION = "1"
+REVISION = "2"
 OPTION = "tracker_checkpoint"
 
 
@@ -55,6 +57,9 @@ class SamTrackGdino:
     Raises:
         InputError: An option is wrong, or checkpoints are missing.
     """
+
+    reference_options = REFERENCE_OPTIONS
+    once_per_video = ("detector", "sam")
 
     def __init__(self, request: MethodRequest) -> None:
         self._options = options = parse_options(
@@ -89,6 +94,10 @@ class SamTrackGdino:
     def modules(self) -> Mapping[str, nn.Module]:
         """Return the networks."""
         return {**self._first.modules(), "tracker": self._model}
+
+    def text_encoder(self) -> nn.Module | None:
+        """Return the network that reads sentences, for parameter counts."""
+        return self._first.text_encoder()
 
     def segment(self, video: Video, expressions: Sequence[Expression]) -> Iterator[FramePrediction]:
         """Yield a prediction per frame; an expression without a mask in frame 0 stays empty."""
@@ -125,9 +134,11 @@ class SamTrackGdino:
         masks, probabilities = np.zeros(shape, bool), np.zeros(shape, np.float16)
         scores = np.zeros(shape[0], np.float32)
         for rows, tracker in tracked:
-            soft = tracker.propagate(video.read(frame)).softmax(0).cpu().numpy()
-            labels = soft.argmax(0).astype(np.uint8)
-            tracker.update(labels)
+            image = video.read(frame)
+            with stage("decoder/tracker"):
+                soft = tracker.propagate(image).softmax(0).cpu().numpy()
+                labels = soft.argmax(0).astype(np.uint8)
+                tracker.update(labels)
             for i, k in enumerate(rows, 1):
                 masks[k], probabilities[k] = labels == i, soft[i]
                 scores[k] = soft[i][masks[k]].mean() if masks[k].any() else 0

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from refseg.methods.sam.fast_encoder import EncoderOptions
 from refseg.methods.sam.promptable import SamPromptable
 from refseg.methods.sam.transforms import fit, resize_image
 from refseg.methods.stages import Prompts
@@ -25,9 +26,11 @@ def ours(tiny_sam, frame):
 
 
 @pytest.fixture(scope="module")
-def theirs(tiny_sam, frame, official):
+def theirs(ours, tiny_sam, frame, official):
+    """SamPredictor with our features, so that prompts and masks are compared bit for bit."""
     predictor = official[0].SamPredictor(tiny_sam)
     predictor.set_image(frame)
+    predictor.features = ours[1].embedding
     return predictor
 
 
@@ -44,8 +47,13 @@ def test_resizing_is_that_of_resize_longest_side(official, size):
     assert (resize_image(image, fit(size, 1024).resized) == transform.apply_image(image)).all()
 
 
-def test_features_are_those_of_sam_predictor(ours, theirs):
-    assert torch.equal(ours[1].embedding, theirs.get_image_embedding())
+def test_features_are_those_of_sam_predictor(ours, tiny_sam, frame, official):
+    predictor = official[0].SamPredictor(tiny_sam)
+    predictor.set_image(frame)
+    expected = predictor.get_image_embedding()
+    assert float((ours[1].embedding - expected).abs().max() / expected.abs().max()) < 1e-5
+    exact = SamPromptable(tiny_sam, options=EncoderOptions(encoder="official"))
+    assert torch.equal(exact.encode(frame).embedding, expected)
 
 
 @pytest.mark.parametrize("multimask", [False, True])

@@ -1,0 +1,1 @@
+"""How fast a method is, by the protocol of ``docs/speed.md``."""
