@@ -9,10 +9,12 @@ from typing import Any, NoReturn
 from refseg.bench.cli import (
     ablate,
     compare,
+    conform,
     data,
     doctor,
     export,
     listing,
+    new,
     params,
     report,
     run,
@@ -23,7 +25,23 @@ from refseg.bench.cli import (
 )
 from refseg.bench.errors import InputError, unknown_name
 
-COMMANDS = (run, score, compare, report, view, export, train, ablate, params, listing, data, traps, doctor)
+COMMANDS = (
+    run,
+    score,
+    compare,
+    report,
+    view,
+    export,
+    train,
+    ablate,
+    params,
+    listing,
+    data,
+    new,
+    conform,
+    traps,
+    doctor,
+)
 """Modules with ``add(subparsers)``, in the order of ``bench --help``."""
 
 
