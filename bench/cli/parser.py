@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from refseg.bench.cli import (
     ablate,
     compare,
+    completion,
     conform,
     data,
     doctor,
@@ -23,6 +24,7 @@ from refseg.bench.cli import (
     traps,
     view,
 )
+from refseg.bench.cli.examples import add_examples
 from refseg.bench.errors import InputError, unknown_name
 
 COMMANDS = (
@@ -41,6 +43,7 @@ COMMANDS = (
     conform,
     traps,
     doctor,
+    completion,
 )
 """Modules with ``add(subparsers)``, in the order of ``bench --help``."""
 
@@ -85,6 +88,7 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
     for module in COMMANDS:
         module.add(commands)
+    add_examples(parser)
     return parser
 
 
