@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from importlib import metadata
 from typing import Any, NoReturn
 
@@ -54,7 +55,17 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **kwargs: Any) -> None:
         # An abbreviation that works today breaks a script when an option is added.
         kwargs.setdefault("allow_abbrev", False)
+        kwargs.setdefault("fromfile_prefix_chars", "@")
         super().__init__(**kwargs)
+
+    def convert_arg_line_to_args(self, arg_line: str) -> list[str]:
+        """Split a line of an ``@FILE`` as a shell would; ``#`` begins a comment."""
+        try:
+            return shlex.split(arg_line, comments=True)
+        except ValueError as error:
+            raise InputError(
+                f"The line {arg_line!r} of arguments cannot be split ({error}); mend its quotes."
+            ) from None
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage and leaving."""
@@ -82,7 +93,8 @@ def build_parser() -> Parser:
     parser = Parser(
         prog="bench",
         description="Run, score and report referring segmentation methods on any dataset.",
-        epilog="Start with: bench run --method refsam_tiny --dataset refshapes",
+        epilog="Start with: bench run --method refsam_tiny --dataset refshapes. "
+        "@FILE stands for the arguments in a file.",
     )
     parser.add_argument("--version", action="version", version=f"refseg-bench {_version()}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
