@@ -72,6 +72,10 @@ TABLE: Mapping[Kind, Mapping[str, Entry]] = {
         "ftvr_sam": Entry(_REFINE, "FTVR's masks (--set source=PATH) refined by SAM"),
         "refine": Entry(_REFINE, "masks of a method, folder or zip (--set source=…) refined by SAM"),
         "refine_tiny": Entry(_REFINE, "refine with the tiny SAM that is shipped"),
+        "command": Entry(
+            "refseg.methods.command:build",
+            "a program (--set run=…) that reads frames and sentences, writes masks",
+        ),
         "folder": Entry("refseg.methods.refine:build_folder", "masks on disk (--set path=PATH) as a method"),
         "oracle": Entry(_CONTROLS, "control: answers with the truth; must score 100"),
         "empty": Entry(_CONTROLS, "control: no pixel anywhere"),

@@ -14,6 +14,7 @@ def add(commands: Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser("list", help="list methods, datasets, protocols, grids, tables and recipes")
     parser.add_argument("kind", metavar="KIND", nargs="?", choices=KINDS, help=", ".join(KINDS))
+    parser.add_argument("--names", action="store_true", help="print the names that can be used, one a line")
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -27,6 +28,10 @@ def run(args: argparse.Namespace) -> int:
         ]
         for kind, t in tables.items()
     }
+    if args.names:
+        names = [name for entries in tables.values() for name, entry in entries.items() if not entry.error]
+        emit(value, args.json, "\n".join(names))
+        return 0
     width = max(len(name) for table in tables.values() for name in table)
     blocks = []
     for kind, table in tables.items():

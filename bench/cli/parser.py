@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from importlib import metadata
 from typing import Any, NoReturn
 
@@ -11,10 +12,13 @@ from refseg.bench.cli import (
     bundle,
     claims,
     compare,
+    completion,
+    conform,
     data,
     doctor,
     export,
     listing,
+    new,
     params,
     regress,
     report,
@@ -25,6 +29,7 @@ from refseg.bench.cli import (
     traps,
     view,
 )
+from refseg.bench.cli.examples import add_examples
 from refseg.bench.errors import InputError, unknown_name
 
 COMMANDS = (
@@ -43,8 +48,11 @@ COMMANDS = (
     claims,
     listing,
     data,
+    new,
+    conform,
     traps,
     doctor,
+    completion,
 )
 """Modules with ``add(subparsers)``, in the order of ``bench --help``."""
 
@@ -55,7 +63,17 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **kwargs: Any) -> None:
         # An abbreviation that works today breaks a script when an option is added.
         kwargs.setdefault("allow_abbrev", False)
+        kwargs.setdefault("fromfile_prefix_chars", "@")
         super().__init__(**kwargs)
+
+    def convert_arg_line_to_args(self, arg_line: str) -> list[str]:
+        """Split a line of an ``@FILE`` as a shell would; ``#`` begins a comment."""
+        try:
+            return shlex.split(arg_line, comments=True)
+        except ValueError as error:
+            raise InputError(
+                f"The line {arg_line!r} of arguments cannot be split ({error}); mend its quotes."
+            ) from None
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage and leaving."""
@@ -83,12 +101,14 @@ def build_parser() -> Parser:
     parser = Parser(
         prog="bench",
         description="Run, score and report referring segmentation methods on any dataset.",
-        epilog="Start with: bench run --method refsam_tiny --dataset refshapes",
+        epilog="Start with: bench run --method refsam_tiny --dataset refshapes. "
+        "@FILE stands for the arguments in a file.",
     )
     parser.add_argument("--version", action="version", version=f"refseg-bench {_version()}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
     for module in COMMANDS:
         module.add(commands)
+    add_examples(parser)
     return parser
 
 

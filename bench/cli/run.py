@@ -149,10 +149,9 @@ def _request(args: argparse.Namespace, name: str, *, several: bool) -> Any:
 
 
 def _one(request: Any, dry: bool, progress: Any) -> dict[str, Any]:
-    from refseg.bench.runner import execute, plan
+    from refseg.bench import runner
 
-    planned = plan(request)
-    return planned.describe() if dry else execute(planned, progress=progress)
+    return runner.plan(request).describe() if dry else runner.run(request, progress=progress)
 
 
 def _text(result: dict[str, Any]) -> str:

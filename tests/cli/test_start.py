@@ -1,13 +1,15 @@
 """The command line starts without anything heavy, and its tables and JSON keep their form."""
 
 import json
+import shlex
 import subprocess
 import sys
 
 import pytest
 
 from refseg.bench import registry
-from refseg.bench.cli.parser import COMMANDS
+from refseg.bench.cli.examples import EXAMPLES, subcommands
+from refseg.bench.cli.parser import build_parser
 
 HEAVY = (
     "torch",
@@ -36,14 +38,28 @@ def test_start_imports_nothing_heavy(args):
     assert done.stderr.splitlines()[-1] == "[]"
 
 
-def test_every_command_has_a_help(capsys):
-    from refseg.bench.cli import main
+def test_every_command_has_a_help_with_examples():
+    found = dict(subcommands(build_parser()))
+    assert found.keys() == EXAMPLES.keys()
+    for name, parser in found.items():
+        text = parser.format_help()
+        assert f"usage: bench {name} " in text and "examples:\n  # " in text
+        # Descriptions are wrapped; examples stay on one line, to be copied.
+        assert max(map(len, text.partition("examples:")[0].splitlines())) < 100
 
-    for module in COMMANDS:
-        name = module.__name__.rpartition(".")[2].replace("listing", "list")
-        with pytest.raises(SystemExit) as left:
-            main([name, "--help"])
-        assert left.value.code == 0 and f"bench {name}" in capsys.readouterr().out
+
+@pytest.mark.parametrize("command", [c for of_one in EXAMPLES.values() for _, c in of_one])
+def test_examples_parse(command):
+    words = shlex.split(command.removeprefix('eval "$(').removesuffix(')"').partition(" > ")[0])
+    assert words[0] == "bench"
+    args = build_parser().parse_args(words[1:])
+    assert callable(args.run)
+
+
+def test_names_alone_are_for_scripts_and_shells(bench):
+    names = bench("list", "methods", "--names").out.splitlines()
+    assert names == [n for n, e in registry.table("methods").items() if not e.error]
+    assert bench("list", "--names").out.splitlines()[: len(names)] == names
 
 
 def test_list_names_everything_once(bench):
