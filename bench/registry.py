@@ -44,6 +44,7 @@ class Entry:
 
 
 _REFSAM = "refseg.methods.refsam:build"
+_RECIPES = "refseg.methods.refsam.recipes:recipe"
 _PERSAM = "refseg.methods.persam:build"
 _REFINE = "refseg.methods.refine:build"
 _CONTROLS = "refseg.methods.controls:build"
@@ -159,6 +160,15 @@ TABLE: Mapping[Kind, Mapping[str, Entry]] = {
         "refsam_refshapes": Entry(
             "refseg.methods.refsam.train:recipe", "RefSAM on RefShapes over the frozen tiny SAM"
         ),
+        "refcoco_pretrain": Entry(
+            _RECIPES, "RefSAM of any size on images of RefCOCO, RefCOCO+ and RefCOCOg, 40 epochs"
+        ),
+        "refytvos_finetune": Entry(
+            _RECIPES, "RefSAM on clips of Refer-YouTube-VOS, 4 epochs (--set start=FILE)"
+        ),
+        "ris_refcoco": Entry(_RECIPES, "RefSAM for images of RefCOCO, 40 epochs, no tracking"),
+        "ris_refcoco+": Entry(_RECIPES, "the same for RefCOCO+"),
+        "ris_refcocog": Entry(_RECIPES, "the same for RefCOCOg (umd)"),
     },
 }
 

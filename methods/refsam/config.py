@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from refseg.bench.errors import unknown_name
@@ -21,6 +21,8 @@ TEXT_WIDTHS = {
     "roberta-large": 1024,
     "clip-large": 768,
     "tiny": 128,
+    "tiny-roberta": 128,
+    "tiny-clip": 128,
 }
 """Width C_e of each text encoder's last hidden state."""
 
@@ -73,6 +75,37 @@ class RefSamConfig:
         if self.text not in TEXT_WIDTHS:
             raise unknown_name("text encoder", self.text, TEXT_WIDTHS)
         return TEXT_WIDTHS[self.text]
+
+
+@dataclass(frozen=True)
+class ModelSwitches:
+    """Options of ``--set`` that change the network; None keeps what the variant has. See :class:`RefSamConfig`."""
+
+    text: str | None = None
+    use_adapter: bool | None = None
+    adapter_ratio: int | None = None
+    adapter_activation: Activation | None = None
+    mlp_layers: int | None = None
+    sparse: bool | None = None
+    dense: DenseMode | None = None
+    normalize: bool | None = None
+    normalize_embedding: bool | None = None
+    itm_token: TrackToken | None = None
+    itm_residual: bool | None = None
+    mask_selection: Literal["best_iou", "first"] | None = None
+    mask_candidates: Literal["all", "multimask"] | None = None
+    text_attention_mask: bool | None = None
+
+
+def configured(config: RefSamConfig, options: ModelSwitches) -> RefSamConfig:
+    """Return a configuration with what the options choose."""
+    names = ModelSwitches.__dataclass_fields__
+    return replace(config, **{k: v for k, v in asdict(options).items() if k in names and v is not None})
+
+
+def variant(method: str) -> str:
+    """Return the variant that a method's name stands for: ``refsam`` is the paper's headline."""
+    return "refsam_vit_h" if method == "refsam" else method
 
 
 CONFIGS = {

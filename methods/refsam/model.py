@@ -103,6 +103,8 @@ class RefSam(nn.Module):
         self.hda = hda
         self.itm = itm
         self.text_encoder = text_encoder
+        self.recompute = False
+        """Activation checkpointing: training keeps less of the image encoder and computes it twice."""
 
     def learnable_modules(self) -> dict[str, nn.Module]:
         """Return everything that is trained, by part; parts that the configuration leaves out are missing.
@@ -135,7 +137,8 @@ class RefSam(nn.Module):
     def encode_frames(self, images: Tensor) -> EncoderOutput:
         """Run the image encoder alone on (B, 3, S, S); without adapters its output can be kept."""
         taps = tapped_blocks(self.config.sam.global_attn_indexes)
-        embedding, maps = encode(self.sam.image_encoder, self.adapters, taps, images)
+        encoder = self.sam.image_encoder
+        embedding, maps = encode(encoder, self.adapters, taps, images, recompute=self.recompute)
         return EncoderOutput(embedding, tuple(maps))
 
     def project_image(self, raw: EncoderOutput) -> ImageFeatures:

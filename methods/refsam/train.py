@@ -28,6 +28,7 @@ from refseg.methods.losses import dice_loss, focal_loss
 from refseg.methods.refsam.config import CONFIGS, DenseMode, TrackToken
 from refseg.methods.refsam.model import RefSam, build_refsam
 from refseg.methods.refsam.text import build_tiny_text
+from refseg.methods.refsam.walk import walk
 from refseg.methods.refsam.weights import save_weights
 from refseg.methods.sam.transforms import normalise_and_pad
 from refseg.methods.sam.weights import SAM_TINY, file_sha256, load_into, load_tensors
@@ -154,17 +155,13 @@ def _draw_clip(options: RefSamTrainOptions, index: int) -> Sample:
 
 def frame_logits(model: RefSam, batch: ClipBatch) -> Iterator[Tensor]:
     """Yield the logits (N, H, W) of each frame in order, the track token carried on from frame to frame."""
-    t, b = batch.frames.shape[:2]
     height, width = batch.masks.shape[-2:]
     side = batch.frames.shape[-1]
     features = model.encode_image(batch.frames.flatten(0, 1))
-    text, track = model.encode_text(batch.texts), None
-    for i in range(t):
-        output = model.decode(features, text, batch.clip_index + i * b, track)
-        low, _ = model.select(output)
+    text = model.encode_text(batch.texts)
+    for low in walk(model, features, text, batch.clip_index, batch.frames.shape[1]):
         logits = F.interpolate(low[:, None], (side, side), mode="bilinear", align_corners=False)[:, 0]
         yield logits[:, :height, :width]
-        track = model.next_track_tokens(output)
 
 
 def clip_losses(model: RefSam, batch: ClipBatch, focal_weight: float) -> dict[str, Tensor]:
