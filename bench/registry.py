@@ -44,7 +44,7 @@ class Entry:
 
 
 _REFSAM = "refseg.methods.refsam:build"
-_RECIPES = "refseg.methods.refsam.recipes:recipe"
+_RECIPES = "refseg.methods.refsam.training.recipes:recipe"
 _PERSAM = "refseg.methods.persam:build"
 _REFINE = "refseg.methods.refine:build"
 _CONTROLS = "refseg.methods.controls:build"

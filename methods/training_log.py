@@ -57,7 +57,7 @@ class TrainingLog:
             except ImportError:
                 return None
             purge = self._start + 1 if self._start else None
-            self._board = SummaryWriter(str(self._out / "tensorboard"), purge_step=purge)  # type: ignore[no-untyped-call]
+            self._board = SummaryWriter(str(self._out / "tensorboard"), purge_step=purge)
         return self._board
 
 

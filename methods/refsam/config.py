@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
 from refseg.bench.errors import unknown_name
-from refseg.methods.sam.build import SAM_CONFIGS, SamConfig
+from refseg.methods.sam.build import SAM_CONFIGS, SamConfig, sam_config
 
 Activation = Literal["relu", "gelu"]
 DenseMode = Literal["none", "da", "hda"]
@@ -79,8 +79,13 @@ class RefSamConfig:
 
 @dataclass(frozen=True)
 class ModelSwitches:
-    """Options of ``--set`` that change the network; None keeps what the variant has. See :class:`RefSamConfig`."""
+    """Options of ``--set`` that change the network; None keeps what the variant has. See :class:`RefSamConfig`.
 
+    Attributes:
+        visual_encoder: A key of :data:`~refseg.methods.sam.build.SAM_CONFIGS`, for other sizes of the tiny model.
+    """
+
+    visual_encoder: str | None = None
     text: str | None = None
     use_adapter: bool | None = None
     adapter_ratio: int | None = None
@@ -99,8 +104,11 @@ class ModelSwitches:
 
 def configured(config: RefSamConfig, options: ModelSwitches) -> RefSamConfig:
     """Return a configuration with what the options choose."""
-    names = ModelSwitches.__dataclass_fields__
-    return replace(config, **{k: v for k, v in asdict(options).items() if k in names and v is not None})
+    names = [f.name for f in fields(ModelSwitches) if f.name != "visual_encoder"]
+    chosen: dict[str, Any] = {k: getattr(options, k) for k in names if getattr(options, k) is not None}
+    if options.visual_encoder is not None:
+        chosen["sam"] = sam_config(options.visual_encoder)
+    return replace(config, **chosen)
 
 
 def variant(method: str) -> str:

@@ -287,7 +287,15 @@ def load_learnt(model: RefSam, path: Path, sam_path: Path) -> str:
     Raises:
         InputError: The file does not fit, or was trained on another SAM.
     """
-    metadata = load_weights(model, path)
+    return check_sam(load_weights(model, path), str(path), sam_path)
+
+
+def check_sam(metadata: Mapping[str, str], path: str, sam_path: Path) -> str:
+    """Return the SHA-256 of SAM's weights, which must be those that the weights at ``path`` were trained on.
+
+    Raises:
+        InputError: They are others.
+    """
     sam_hash = file_sha256(sam_path)
     made_on = metadata.get("sam_sha256", sam_hash)
     if made_on != sam_hash:

@@ -158,7 +158,7 @@ def _tiny_t5(tokenizer: Any) -> nn.Module:
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
-    return T5EncoderModel(config)  # type: ignore[no-any-return]
+    return T5EncoderModel(config)
 
 
 def _tiny_roberta(tokenizer: Any) -> nn.Module:
@@ -177,7 +177,7 @@ def _tiny_roberta(tokenizer: Any) -> nn.Module:
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
-    return RobertaModel(config, add_pooling_layer=False)  # type: ignore[no-any-return]
+    return RobertaModel(config, add_pooling_layer=False)
 
 
 def _tiny_clip(tokenizer: Any) -> nn.Module:
@@ -194,7 +194,7 @@ def _tiny_clip(tokenizer: Any) -> nn.Module:
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
-    return CLIPTextModel(config)  # type: ignore[no-any-return]
+    return CLIPTextModel(config)
 
 
 def tiny_vocabulary() -> list[str]:

@@ -24,15 +24,15 @@ from refseg.bench.options import parse_options
 from refseg.bench.registry import build_dataset
 from refseg.bench.types import Dataset, DatasetRequest, TrainRequest
 from refseg.methods.accelerated import Accelerated, launched
-from refseg.methods.refsam.augment import NONE, Augmentation
-from refseg.methods.refsam.clips import Clip, Clips
 from refseg.methods.refsam.config import CONFIGS, ModelSwitches, configured, variant
-from refseg.methods.refsam.frozen import Encoders
-from refseg.methods.refsam.method import load_base, load_learnt
+from refseg.methods.refsam.method import check_sam, load_base
 from refseg.methods.refsam.model import RefSam
-from refseg.methods.refsam.validate import validation_scores
-from refseg.methods.refsam.walk import clip_losses
-from refseg.methods.refsam.weights import save_weights
+from refseg.methods.refsam.training.augment import NONE, Augmentation
+from refseg.methods.refsam.training.clips import Clip, Clips
+from refseg.methods.refsam.training.frozen import Encoders
+from refseg.methods.refsam.training.validate import validation_scores
+from refseg.methods.refsam.training.walk import clip_losses
+from refseg.methods.refsam.weights import load_start, save_weights
 from refseg.methods.sam.weights import file_sha256
 from refseg.methods.training import Training, cosine_with_warmup
 
@@ -167,7 +167,7 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
         name, config, sam_checkpoint=options.sam_checkpoint, text_checkpoint=options.text_checkpoint
     )
     if options.start:
-        load_learnt(model, Path(options.start), sam_path)
+        check_sam(load_start(model, Path(options.start)), options.start, sam_path)
     model.recompute = options.recompute
     model.to(device).train()
     how = _augmentation(request.recipe, options)
@@ -302,8 +302,8 @@ def _schedule(options: RecipeOptions, steps: int) -> Callable[[int], float]:
 def _augmentation(recipe: str, options: RecipeOptions) -> Augmentation:
     if not options.augment:
         return NONE
-    chosen = {"flip": options.flip, "photometric": options.photometric, "crop": options.crop}
-    return replace(RECIPES[recipe].augmentation, **chosen)
+    how = RECIPES[recipe].augmentation
+    return replace(how, flip=options.flip, photometric=options.photometric, crop=options.crop)
 
 
 def _validation(
@@ -331,19 +331,24 @@ def _open_all(names: str, root: str | None, default: str | None = "train") -> li
     ]
 
 
+_FREE = (
+    "root",
+    "validate_root",
+    "sam_checkpoint",
+    "text_checkpoint",
+    "workers",
+    "accumulate",
+    "recompute",
+    "text_cache_gib",
+    "frame_cache_gib",
+    "checkpoint_every",
+)
+"""Options that change where things lie and how much memory is used, not what is learnt."""
+
+
 def _facts(recipe: str, options: RecipeOptions, sources: Sequence[Dataset], sam: str) -> dict[str, Any]:
     """Return what two trainings must agree in for one to go on where the other stopped."""
-    free = (
-        "root",
-        "validate_root",
-        "sam_checkpoint",
-        "text_checkpoint",
-        "workers",
-        "accumulate",
-        "recompute",
-    )
-    free += ("text_cache_gib", "frame_cache_gib", "checkpoint_every")
-    settings = {k: v for k, v in asdict(options).items() if k not in free}
+    settings = {k: v for k, v in asdict(options).items() if k not in _FREE}
     data = [f"{d.info.name} {d.info.version} {d.info.split} {d.info.fingerprint}" for d in sources]
     if options.start:
         settings["start"] = file_sha256(Path(options.start))

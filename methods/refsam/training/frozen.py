@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from refseg.bench.errors import InputError
-from refseg.methods.refsam.clips import Clip
 from refseg.methods.refsam.model import EncoderOutput, RefSam
 from refseg.methods.refsam.text import TextOutput
 from refseg.methods.refsam.text_store import encode_alone, stacked
+from refseg.methods.refsam.training.clips import Clip
 from refseg.methods.sam.transforms import normalise_and_pad
 
 GIB = 2**30

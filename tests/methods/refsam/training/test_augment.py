@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refseg.methods.refsam.augment import NONE, Augmentation, augment, swap_sides
+from refseg.methods.refsam.training.augment import NONE, Augmentation, augment, swap_sides
 
-REAL = (Path(__file__).parents[2] / "data/left_and_right.txt").read_text().splitlines()
+REAL = (Path(__file__).parents[3] / "data/left_and_right.txt").read_text().splitlines()
 """Sentences of Refer-YouTube-VOS and Ref-DAVIS17 that name a side, as they stand there."""
 
 GEOMETRY = Augmentation(flip=0.5, photometric=0, crop=0.5)

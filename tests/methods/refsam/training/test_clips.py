@@ -9,8 +9,8 @@ from refseg.bench.errors import InputError
 from refseg.bench.types import DatasetInfo, DatasetRequest, Expression, GroundTruth, Video
 from refseg.datasets import label_maps
 from refseg.datasets.folder import build as build_folder
-from refseg.methods.refsam.augment import NONE, Augmentation
-from refseg.methods.refsam.clips import Clips, clip_times
+from refseg.methods.refsam.training.augment import NONE, Augmentation
+from refseg.methods.refsam.training.clips import Clips, clip_times
 
 
 @pytest.fixture

@@ -17,15 +17,16 @@ from refseg.bench.errors import InputError
 from refseg.bench.runner import RunRequest, run
 from refseg.bench.types import DatasetRequest, TrainRequest
 from refseg.datasets.folder import build as build_folder
-from refseg.methods.refsam import recipes
-from refseg.methods.refsam.augment import NONE, Augmentation
-from refseg.methods.refsam.clips import Clips
 from refseg.methods.refsam.config import CONFIGS
-from refseg.methods.refsam.frozen import Encoders
 from refseg.methods.refsam.model import build_refsam
-from refseg.methods.refsam.recipes import RECIPES, RecipeOptions, learnable_groups, recipe, share_of
 from refseg.methods.refsam.text import build_tiny_text
-from refseg.methods.refsam.walk import clip_losses
+from refseg.methods.refsam.training import recipes
+from refseg.methods.refsam.training.augment import NONE, Augmentation
+from refseg.methods.refsam.training.clips import Clips
+from refseg.methods.refsam.training.frozen import Encoders
+from refseg.methods.refsam.training.recipes import RECIPES, RecipeOptions, learnable_groups, recipe, share_of
+from refseg.methods.refsam.training.walk import clip_losses
+from refseg.methods.sam.weights import load_tensors
 from refseg.methods.team import Team
 
 SMALL = {
@@ -165,12 +166,9 @@ def test_recomputation_keeps_less(batch):
 def test_mixed_precision_learns_in_float32(train, tmp_path, precision):
     train("full", steps=2)
     train("half", steps=2, precision=precision)
-    assert {
-        p.dtype
-        for p in recipes.load_base.__globals__["load_tensors"](
-            tmp_path / "half/refsam_tiny.safetensors"
-        ).values()
-    } == {torch.float32}
+    assert {p.dtype for p in load_tensors(tmp_path / "half/refsam_tiny.safetensors").values()} == {
+        torch.float32
+    }
     close(log(tmp_path / "half", "dice"), log(tmp_path / "full", "dice"), 0.02)
 
 
@@ -210,10 +208,7 @@ def test_two_processes_lose_what_one_loses(train, tmp_path):
         pass
     assert [p.exitcode for p in started] == [0, 0]
     close(log(tmp_path / "two"), log(tmp_path / "one"))
-    ours, theirs = (
-        recipes.load_base.__globals__["load_tensors"](tmp_path / n / "refsam_tiny.safetensors")
-        for n in ("one", "two")
-    )
+    ours, theirs = (load_tensors(tmp_path / n / "refsam_tiny.safetensors") for n in ("one", "two"))
     assert ours.keys() == theirs.keys()
 
 
@@ -304,8 +299,7 @@ def test_weights_of_a_first_training_start_a_second(train, tmp_path):
     train("first", steps=1, clip_frames=1)
     first = tmp_path / "first/refsam_tiny.safetensors"
     train("second", steps=1, lr=0, decoder_lr=0, adapter_lr=0, start=first)
-    read = recipes.load_base.__globals__["load_tensors"]
-    one, two = read(first), read(tmp_path / "second/refsam_tiny.safetensors")
+    one, two = load_tensors(first), load_tensors(tmp_path / "second/refsam_tiny.safetensors")
     assert all(torch.equal(two[n], t) for n, t in one.items())
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from refseg.methods.losses import dice_loss, focal_loss
-from refseg.methods.refsam.clips import Clip
-from refseg.methods.refsam.frozen import Encoders
 from refseg.methods.refsam.model import ImageFeatures, RefSam, TextFeatures
+from refseg.methods.refsam.training.clips import Clip
+from refseg.methods.refsam.training.frozen import Encoders
 from refseg.methods.sam.transforms import upsample_logits
 
 

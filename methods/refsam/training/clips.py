@@ -13,7 +13,7 @@ from torch import Tensor
 
 from refseg.bench.errors import InputError
 from refseg.bench.types import BoolArray, Dataset, Expression, Video, framewise
-from refseg.methods.refsam.augment import Augmentation, augment
+from refseg.methods.refsam.training.augment import Augmentation, augment
 from refseg.methods.sam.transforms import Geometry, fit, resize_image
 
 ATTEMPTS = 200
