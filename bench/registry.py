@@ -45,6 +45,7 @@ class Entry:
 
 _REFSAM = "refseg.methods.refsam:build"
 _RECIPES = "refseg.methods.refsam.training.recipes:recipe"
+_GRIDS = "refseg.bench.paper_grids"
 _PERSAM = "refseg.methods.persam:build"
 _REFINE = "refseg.methods.refine:build"
 _CONTROLS = "refseg.methods.controls:build"
@@ -152,6 +153,17 @@ TABLE: Mapping[Kind, Mapping[str, Entry]] = {
         "controls": Entry(
             "refseg.bench.grids:controls", "what the dataset measures: truth, empty, full, shuffled input"
         ),
+        "components": Entry(f"{_GRIDS}:components", "Table III: cross-modal MLP, DA and HDA"),
+        "itm_token": Entry(f"{_GRIDS}:itm_token", "Table IV: which token tracks, with and without residual"),
+        "text_encoder": Entry(
+            f"{_GRIDS}:text_encoder", "Table V: text encoders (small stand-ins on RefShapes)"
+        ),
+        "adapter": Entry(f"{_GRIDS}:adapter", "Table VI: ITM and adapter"),
+        "visual_encoder": Entry(
+            f"{_GRIDS}:visual_encoder", "Table VII: visual encoders (small stand-ins on RefShapes)"
+        ),
+        "learning_rate": Entry(f"{_GRIDS}:learning_rate", "Figure 4: learning rates, as curves"),
+        "mlp_layers": Entry(f"{_GRIDS}:mlp_layers", "Figure 5: hidden layers of the MLP, as curves"),
     },
     "recipes": {
         "sam_refshapes": Entry(
