@@ -211,8 +211,8 @@ def _remarks(table: Mapping[str, Any], published: Published) -> list[str]:
     datasets = _datasets(published)
     if datasets and table["dataset"] not in datasets:
         told.append(
-            f"Published values are the paper's on {' and '.join(datasets)} with its full-size model; on {table['dataset']} "
-            "only differences between settings can be set beside theirs."
+            f"Published values are the paper's on {' and '.join(datasets)} with its full-size model; on "
+            f"{table['dataset']} only differences between settings can be set beside theirs."
         )
     noises = sorted({r["against_base"]["noise"] for r in table["rows"] if r["against_base"]})
     if noises:
