@@ -1,9 +1,34 @@
-"""Grids of settings that ``bench ablate`` runs."""
+"""Grids of settings that ``bench ablate`` runs: what is varied, how it is trained, which table it answers.
+
+On RefShapes a grid trains the tiny model for minutes; on another dataset it trains what the paper trained, by the
+paper's recipe. Published values stand with the claims, never here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of a setting, an ordinary ``bench train``.
+
+    Attributes:
+        name: How later trainings and the run call its weights: ``{name}`` in an option's value.
+        recipe: Registered name.
+        options: Its ``--set`` options, beside the setting's.
+        method: Registered name; empty: the setting's.
+        takes: The setting's switches and training options that it takes; None: all.
+        quick: Options under ``--quick``.
+    """
+
+    name: str
+    recipe: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    method: str = ""
+    takes: tuple[str, ...] | None = None
+    quick: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -13,14 +38,20 @@ class Setting:
     Attributes:
         label: What the table calls it.
         method: Registered name.
-        options: Its ``--set`` options.
+        options: ``--set`` options of its run.
         seeded: True where the method takes ``seed``, so that ``--seeds`` repeats it.
+        switches: ``--set`` options of both its trainings and its run.
+        training: Options of its trainings alone.
+        published: The setting's name among the claims of the grid's table.
     """
 
     label: str
     method: str
     options: Mapping[str, str] = field(default_factory=dict)
     seeded: bool = False
+    switches: Mapping[str, str] = field(default_factory=dict)
+    training: Mapping[str, str] = field(default_factory=dict)
+    published: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,6 +65,12 @@ class Grid:
         settings: Its rows.
         attributes: Expression attributes whose break-down becomes columns.
         split: The split where none is chosen; None: the dataset's default.
+        trainings: How each setting is trained, in order; empty: not at all.
+        table: The paper's table (``"III"``) or figure (``"fig4"``) that it answers.
+        base: Label of the row that the others are compared with.
+        curve: Figure of the trainings' logs that is drawn over the steps.
+        note: What one must know to read it.
+        full_size: The same for any other dataset, at the paper's size; None: there is none.
     """
 
     name: str
@@ -42,6 +79,12 @@ class Grid:
     settings: tuple[Setting, ...]
     attributes: tuple[str, ...] = ()
     split: str | None = None
+    trainings: tuple[Training, ...] = ()
+    table: str = ""
+    base: str = ""
+    curve: str = ""
+    note: str = ""
+    full_size: Grid | None = None
 
 
 def controls() -> Grid:

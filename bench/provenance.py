@@ -28,8 +28,17 @@ _PACKAGES = ("torch", "numpy", "opencv-python-headless", "pillow", "pycocotools"
 _NETWORK_PACKAGES = ("segment-anything", "transformers", "tokenizers")
 _DIST = "refseg-bench"
 _PREDICTING = ("types.py", "options.py", "predict.py", "reading.py", "merge.py", "store.py")
-_TRAINING = ("train.py", "training.py", "curve.py", "losses.py")
-_WORDS = "cards"
+_TRAINING = (
+    "train.py",
+    "training.py",
+    "training_log.py",
+    "team.py",
+    "accelerated.py",
+    "curve.py",
+    "losses.py",
+)
+_NOT_PREDICTING = ("cards", "training")
+"""Folders of words about datasets, and of trainings."""
 
 
 def key_parts(
@@ -155,7 +164,7 @@ def _sources() -> Iterator[Path]:
     for sibling in ("methods", "datasets"):
         # A symlink in a source checkout, a plain folder in an installation.
         paths = sorted((bench.parent / sibling).resolve().rglob("*.py"))
-        yield from (p for p in paths if p.name not in _TRAINING and p.parent.name != _WORDS)
+        yield from (p for p in paths if p.name not in _TRAINING and p.parent.name not in _NOT_PREDICTING)
 
 
 def _provider(kind: registry.Kind, name: str) -> str:

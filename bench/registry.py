@@ -44,6 +44,8 @@ class Entry:
 
 
 _REFSAM = "refseg.methods.refsam:build"
+_RECIPES = "refseg.methods.refsam.training.recipes:recipe"
+_GRIDS = "refseg.bench.paper_grids"
 _PERSAM = "refseg.methods.persam:build"
 _REFINE = "refseg.methods.refine:build"
 _CONTROLS = "refseg.methods.controls:build"
@@ -156,6 +158,17 @@ TABLE: Mapping[Kind, Mapping[str, Entry]] = {
         "controls": Entry(
             "refseg.bench.grids:controls", "what the dataset measures: truth, empty, full, shuffled input"
         ),
+        "components": Entry(f"{_GRIDS}:components", "Table III: cross-modal MLP, DA and HDA"),
+        "itm_token": Entry(f"{_GRIDS}:itm_token", "Table IV: which token tracks, with and without residual"),
+        "text_encoder": Entry(
+            f"{_GRIDS}:text_encoder", "Table V: text encoders (small stand-ins on RefShapes)"
+        ),
+        "adapter": Entry(f"{_GRIDS}:adapter", "Table VI: ITM and adapter"),
+        "visual_encoder": Entry(
+            f"{_GRIDS}:visual_encoder", "Table VII: visual encoders (small stand-ins on RefShapes)"
+        ),
+        "learning_rate": Entry(f"{_GRIDS}:learning_rate", "Figure 4: learning rates, as curves"),
+        "mlp_layers": Entry(f"{_GRIDS}:mlp_layers", "Figure 5: hidden layers of the MLP, as curves"),
     },
     "tables": {
         "1": Entry(_TABLES, "Table I: results on Ref-DAVIS17"),
@@ -180,6 +193,15 @@ TABLE: Mapping[Kind, Mapping[str, Entry]] = {
         "refsam_refshapes": Entry(
             "refseg.methods.refsam.train:recipe", "RefSAM on RefShapes over the frozen tiny SAM"
         ),
+        "refcoco_pretrain": Entry(
+            _RECIPES, "RefSAM of any size on images of RefCOCO, RefCOCO+ and RefCOCOg, 40 epochs"
+        ),
+        "refytvos_finetune": Entry(
+            _RECIPES, "RefSAM on clips of Refer-YouTube-VOS, 4 epochs (--set start=FILE)"
+        ),
+        "ris_refcoco": Entry(_RECIPES, "RefSAM for images of RefCOCO, 40 epochs, no tracking"),
+        "ris_refcoco+": Entry(_RECIPES, "the same for RefCOCO+"),
+        "ris_refcocog": Entry(_RECIPES, "the same for RefCOCOg (umd)"),
     },
 }
 

@@ -23,12 +23,12 @@ def draw_curve(log: Path, picture: Path) -> None:
     for name, (steps, values) in series.items():
         if name.endswith("_seconds"):
             continue
-        evaluated = name.startswith("dev_")
+        evaluated = name.startswith(("dev_", "val_"))
         axes = scores if evaluated else losses
         axes.plot(steps, values, label=name, marker="o" if evaluated else "")
     losses.set_yscale("log")
     losses.set_ylabel("loss")
-    scores.set_ylabel("percent, on fresh samples")
+    scores.set_ylabel("percent, evaluated")
     scores.set_xlabel("step")
     for axes in (losses, scores):
         axes.grid(alpha=0.3)

@@ -13,10 +13,37 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol, Self
 
 import torch
 import torch.distributed as dist
 from torch import nn
+
+
+class Crew(Protocol):
+    """Processes that share the batches of a training; :class:`Team` is one that is forked here.
+
+    Attributes:
+        size: Number of processes.
+        rank: Number of this one; 0 leads.
+        cpu_seconds: Processor time of all of them since they came together, as of the last :meth:`mean`.
+    """
+
+    size: int
+    rank: int
+    cpu_seconds: float
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def mean(
+        self, parameters: Sequence[nn.Parameter], values: dict[str, float], rows: int
+    ) -> dict[str, float]:
+        """Replace the gradients by those of the whole batch; see :meth:`Team.mean`."""
+        ...
 
 
 class Team:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,14 +14,14 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 
-from refseg.bench.atomic import sweep, write_bytes, write_error, writing
+from refseg.bench.atomic import sweep, writing
 from refseg.bench.errors import InputError
 from refseg.bench.locks import locked
 from refseg.methods.curve import draw_curve
-from refseg.methods.team import Team
+from refseg.methods.team import Crew, Team
+from refseg.methods.training_log import TrainingLog
 
 T = TypeVar("T")
-_LOG_HEAD = ("step", "figure", "value")
 Losses = dict[str, torch.Tensor]
 
 
@@ -65,7 +64,14 @@ class Training:
         evaluate: Figures for the log, by step; run every ``evaluate_every`` steps and at the end.
         fingerprint: Settings that must agree for a resume.
         rows: Number of rows of a batch; shares weigh by it.
-        processes: Processes that share each batch and add up their gradients.
+        parts: Cuts a process's share of a batch into what is computed one after the other, its gradients added up.
+        processes: Processes that share each batch and add up their gradients, forked here.
+        crew: Processes that somebody else started and that all call :meth:`run`; None: ``processes`` of our own.
+        autocast: Context of every forward pass (mixed precision).
+        scaler: Scales losses where half precision needs it.
+        workers: Processes that make batches ahead; 0: they are made when they are needed.
+        whole: Put the whole network into the checkpoint; off: only what is learnable.
+        clip_norm: Gradients are scaled down to this norm at most.
     """
 
     out: Path
@@ -78,7 +84,13 @@ class Training:
     evaluate: Callable[[], Mapping[str, float]]
     fingerprint: str
     rows: Callable[[Any], int] = lambda batch: 1
+    parts: Callable[[Any], Iterable[Any]] = lambda batch: (batch,)
     processes: int = 1
+    crew: Crew | None = None
+    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+    scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler("cpu", enabled=False))
+    workers: int = 1
+    whole: bool = True
     evaluate_every: int = 500
     checkpoint_every: int = 100
     log_every: int = 20
@@ -91,22 +103,34 @@ class Training:
             InputError: ``resume`` without a checkpoint, or one of other settings; a checkpoint without ``resume``;
                 another training is at work in the folder; the folder cannot be written, or its disk is full.
         """
-        with locked(self.out, "training"):
-            sweep(self.out)
-            scheduler = LambdaLR(self.optimizer, self.schedule)
-            start, spent, sums = self._restore(scheduler) if resume else self._fresh()
-            with Team(self.processes, lambda team: self._follow(team, start, scheduler)) as team:
-                return self._lead(team, start, spent, sums, scheduler)
+        leads = self.crew is None or self.crew.rank == 0
+        with locked(self.out, "training") if leads else nullcontext():
+            if leads:
+                sweep(self.out)
+            return self._run(leads, resume)
 
-    def _follow(self, team: Team, start: int, scheduler: LambdaLR) -> None:
+    def _run(self, leads: bool, resume: bool) -> dict[str, float]:
+        scheduler = LambdaLR(self.optimizer, self.schedule)
+        start, spent, sums = self._restore(scheduler, leads) if resume else self._fresh(leads)
+        if self.crew is not None:
+            with self.crew as crew:
+                if crew.rank == 0:
+                    return self._lead(crew, start, spent, sums, scheduler)
+                self._follow(crew, start, scheduler)
+                return spent
+        with Team(self.processes, lambda team: self._follow(team, start, scheduler)) as team:
+            return self._lead(team, start, spent, sums, scheduler)
+
+    def _follow(self, team: Crew, start: int, scheduler: LambdaLR) -> None:
         """Compute a share of every step; the leader logs, evaluates and saves."""
         for step, batch in self._batches(start, team.rank):
             self._step(batch, step, scheduler, team)
 
     def _lead(
-        self, team: Team, start: int, spent: dict[str, float], sums: dict[str, float], scheduler: LambdaLR
+        self, team: Crew, start: int, spent: dict[str, float], sums: dict[str, float], scheduler: LambdaLR
     ) -> dict[str, float]:
         begin = time.perf_counter()
+        log = TrainingLog(self.out, start)
         before = dict(spent)
         for step, batch in self._shown(self._batches(start, team.rank), start):
             losses = self._step(batch, step, scheduler, team)
@@ -125,21 +149,30 @@ class Training:
                     self.network.eval()
                     figures |= dict(self.evaluate())
                     self.network.train()
-                self._log(done, figures, spent)
+                log.write(done, {**figures, **spent})
             if done % self.checkpoint_every == 0 or done == self.steps:
                 self._save(done, scheduler, spent, sums)
+        log.close()
         draw_curve(self.out / "log.csv", self.out / "curve.png")
         return spent
 
-    def _step(self, batch: Any, step: int, scheduler: LambdaLR, team: Team) -> dict[str, float]:
+    def _step(self, batch: Any, step: int, scheduler: LambdaLR, team: Crew) -> dict[str, float]:
         torch.manual_seed(step)
-        losses = self.compute(batch, step)
         self.optimizer.zero_grad(set_to_none=True)
-        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        rows, means = self.rows(batch), dict[str, float]()
+        for part in self.parts(batch):
+            share = self.rows(part) / rows
+            with self.autocast():
+                losses = self.compute(part, step)
+            self.scaler.scale(losses["loss"] * share).backward()  # type: ignore[no-untyped-call]
+            for name, value in losses.items():
+                means[name] = means.get(name, 0.0) + share * float(value.detach())
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        values = team.mean(parameters, {k: float(v.detach()) for k, v in losses.items()}, self.rows(batch))
+        values = team.mean(parameters, means, rows)
+        self.scaler.unscale_(self.optimizer)
         torch.nn.utils.clip_grad_norm_(parameters, self.clip_norm)
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         scheduler.step()
         return values
 
@@ -147,8 +180,8 @@ class Training:
         loader: DataLoader[Any] = DataLoader(
             Steps(lambda step: self.make_batch(step, rank), start, self.steps),
             batch_size=None,
-            num_workers=1,
-            prefetch_factor=4,
+            num_workers=self.workers,
+            prefetch_factor=4 if self.workers else None,
             collate_fn=_identity,
             worker_init_fn=_one_thread,
         )
@@ -175,15 +208,18 @@ class Training:
     def _checkpoint(self) -> Path:
         return self.out / "checkpoint.pt"
 
-    def _fresh(self) -> tuple[int, dict[str, float], dict[str, float]]:
+    def _fresh(self, leads: bool) -> tuple[int, dict[str, float], dict[str, float]]:
         if self._checkpoint.exists():
             raise InputError(
                 f"{self.out} holds a checkpoint already; add --resume to go on from it, or give another --out."
             )
-        (self.out / "log.csv").unlink(missing_ok=True)
+        if leads:
+            (self.out / "log.csv").unlink(missing_ok=True)
         return 0, {"wall_seconds": 0.0, "cpu_seconds": 0.0}, {}
 
-    def _restore(self, scheduler: LambdaLR) -> tuple[int, dict[str, float], dict[str, float]]:
+    def _restore(
+        self, scheduler: LambdaLR, leads: bool
+    ) -> tuple[int, dict[str, float], dict[str, float]]:
         if not self._checkpoint.exists():
             raise InputError(
                 f"{self._checkpoint} does not exist, so there is nothing to resume; leave --resume out."
@@ -194,11 +230,13 @@ class Training:
                 f"{self._checkpoint} was made with other settings ({state['fingerprint']}); these are "
                 f"{self.fingerprint}. Give the same --set options, or another --out."
             )
-        self.network.load_state_dict(state["network"])
+        self.network.load_state_dict(state["network"], strict=self.whole)
+        self.scaler.load_state_dict(state.get("scaler", {}))
         self.optimizer.load_state_dict(state["optimizer"])
         # The schedule itself is code and not in the checkpoint; torch wants its place kept.
         scheduler.load_state_dict({**state["scheduler"], "lr_lambdas": [None] * len(scheduler.lr_lambdas)})
-        self._cut_log(state["step"])
+        if leads:
+            TrainingLog(self.out, state["step"]).cut()
         # A checkpoint that is older than the sums has none.
         return int(state["step"]), dict(state["spent"]), dict(state.get("sums", {}))
 
@@ -208,35 +246,21 @@ class Training:
         state = {
             "step": step,
             "fingerprint": self.fingerprint,
-            "network": self.network.state_dict(),
+            "network": self._state(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": {k: v for k, v in scheduler.state_dict().items() if k != "lr_lambdas"},
+            "scaler": self.scaler.state_dict(),
             "spent": dict(spent),
             "sums": dict(sums),
         }
         with writing(self._checkpoint) as file:
             torch.save(state, file)
 
-    def _log(self, step: int, figures: Mapping[str, float], spent: Mapping[str, float]) -> None:
-        path = self.out / "log.csv"
-        rows = [(step, name, value) for name, value in {**figures, **spent}.items()]
-        try:
-            with path.open("a", newline="") as file:
-                csv.writer(file).writerows([_LOG_HEAD, *rows] if not file.tell() else rows)
-        except OSError as error:
-            raise write_error(path, error) from error
-
-    def _cut_log(self, step: int) -> None:
-        """Drop rows after the checkpoint, which the resumed run writes again."""
-        path = self.out / "log.csv"
-        if path.exists():
-            with path.open(newline="") as file:
-                rows = list(csv.reader(file))[1:]
-            # A killed process may have left a part of a row, but after the checkpoint's.
-            kept = [r for r in rows if len(r) == 3 and int(r[0]) <= step]
-            text = io.StringIO(newline="")
-            csv.writer(text).writerows([_LOG_HEAD, *kept])
-            write_bytes(path, text.getvalue().encode())
+    def _state(self) -> dict[str, torch.Tensor]:
+        """Return what a checkpoint keeps of the network."""
+        if self.whole:
+            return self.network.state_dict()
+        return {n: p.detach() for n, p in self.network.named_parameters() if p.requires_grad}
 
 
 def cosine_with_warmup(steps: int, warmup: int) -> Callable[[int], float]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
 from refseg.bench.errors import unknown_name
-from refseg.methods.sam.build import SAM_CONFIGS, SamConfig
+from refseg.methods.sam.build import SAM_CONFIGS, SamConfig, sam_config
 
 Activation = Literal["relu", "gelu"]
 DenseMode = Literal["none", "da", "hda"]
@@ -21,6 +21,8 @@ TEXT_WIDTHS = {
     "roberta-large": 1024,
     "clip-large": 768,
     "tiny": 128,
+    "tiny-roberta": 128,
+    "tiny-clip": 128,
 }
 """Width C_e of each text encoder's last hidden state."""
 
@@ -73,6 +75,45 @@ class RefSamConfig:
         if self.text not in TEXT_WIDTHS:
             raise unknown_name("text encoder", self.text, TEXT_WIDTHS)
         return TEXT_WIDTHS[self.text]
+
+
+@dataclass(frozen=True)
+class ModelSwitches:
+    """Options of ``--set`` that change the network; None keeps what the variant has. See :class:`RefSamConfig`.
+
+    Attributes:
+        visual_encoder: A key of :data:`~refseg.methods.sam.build.SAM_CONFIGS`, for other sizes of the tiny model.
+    """
+
+    visual_encoder: str | None = None
+    text: str | None = None
+    use_adapter: bool | None = None
+    adapter_ratio: int | None = None
+    adapter_activation: Activation | None = None
+    mlp_layers: int | None = None
+    sparse: bool | None = None
+    dense: DenseMode | None = None
+    normalize: bool | None = None
+    normalize_embedding: bool | None = None
+    itm_token: TrackToken | None = None
+    itm_residual: bool | None = None
+    mask_selection: Literal["best_iou", "first"] | None = None
+    mask_candidates: Literal["all", "multimask"] | None = None
+    text_attention_mask: bool | None = None
+
+
+def configured(config: RefSamConfig, options: ModelSwitches) -> RefSamConfig:
+    """Return a configuration with what the options choose."""
+    names = [f.name for f in fields(ModelSwitches) if f.name != "visual_encoder"]
+    chosen: dict[str, Any] = {k: getattr(options, k) for k in names if getattr(options, k) is not None}
+    if options.visual_encoder is not None:
+        chosen["sam"] = sam_config(options.visual_encoder)
+    return replace(config, **chosen)
+
+
+def variant(method: str) -> str:
+    """Return the variant that a method's name stands for: ``refsam`` is the paper's headline."""
+    return "refsam_vit_h" if method == "refsam" else method
 
 
 CONFIGS = {

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from refseg.methods.sam.compat import Block, ImageEncoderViT, window_partition, window_unpartition
 
@@ -60,7 +62,12 @@ def tapped_blocks(global_attn_indexes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def encode(
-    encoder: ImageEncoderViT, adapters: nn.ModuleDict, taps: tuple[int, ...], images: Tensor
+    encoder: ImageEncoderViT,
+    adapters: nn.ModuleDict,
+    taps: tuple[int, ...],
+    images: Tensor,
+    *,
+    recompute: bool = False,
 ) -> tuple[Tensor, list[Tensor]]:
     """Encode images.
 
@@ -69,6 +76,7 @@ def encode(
         adapters: Block number as text -> :class:`BlockAdapters`.
         taps: Blocks whose outputs are returned as well.
         images: (B, 3, S, S) normalised.
+        recompute: Compute blocks with adapters again in the backward pass instead of keeping what is inside them.
 
     Returns:
         The embedding (B, C, h, w) after the neck, and the tapped outputs (B, dim, h, w) before it.
@@ -83,12 +91,13 @@ def encode(
             if i == 0:
                 x = encoder.patch_embed(x)
                 x = x if encoder.pos_embed is None else x + encoder.pos_embed
+            run = block
             if str(i) in adapters:
                 pair = adapters[str(i)]
                 assert isinstance(pair, BlockAdapters)
-                x = adapted_block(block, pair, x)
-            else:
-                x = block(x)
+                run = partial(adapted_block, block, pair)
+            again = recompute and torch.is_grad_enabled()
+            x = checkpoint(run, x, use_reentrant=False) if again else run(x)
             if i in taps:
                 maps.append(x.permute(0, 3, 1, 2))
     return encoder.neck(x.permute(0, 3, 1, 2)), maps

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,11 +14,20 @@ from torch import Tensor, nn
 from refseg.bench.errors import InputError
 from refseg.bench.options import parse_options
 from refseg.bench.stages import stage
-from refseg.bench.types import Expression, FramePrediction, ImageArray, MethodInfo, MethodRequest, Video
+from refseg.bench.types import (
+    Dataset,
+    Expression,
+    FramePrediction,
+    ImageArray,
+    MethodInfo,
+    MethodRequest,
+    Video,
+)
 from refseg.methods.checkpoints import find_checkpoint
-from refseg.methods.refsam.config import CONFIGS, DenseMode, RefSamConfig, TrackToken
+from refseg.methods.refsam.config import CONFIGS, ModelSwitches, RefSamConfig, configured, variant
 from refseg.methods.refsam.model import ImageFeatures, RefSam, TextFeatures, build_refsam
-from refseg.methods.refsam.text import build_text_encoder, empty_text_encoder
+from refseg.methods.refsam.text import TextOutput, build_text_encoder, empty_text_encoder
+from refseg.methods.refsam.text_store import TextStore
 from refseg.methods.refsam.weights import load_weights
 from refseg.methods.sam.fast_encoder import REFERENCE_OPTIONS, EncoderOptions
 from refseg.methods.sam.flops import encoder_flops
@@ -37,8 +46,8 @@ SHORT_SIDE, LONG_SIDE = 360, 640
 
 
 @dataclass(frozen=True)
-class RefSamOptions(EncoderOptions):
-    """Options of ``--set``; None keeps what the variant has.
+class RefSamOptions(ModelSwitches, EncoderOptions):
+    """Options of ``--set``, beside the network's own.
 
     Attributes:
         checkpoint: RefSAM's learnable weights.
@@ -48,6 +57,7 @@ class RefSamOptions(EncoderOptions):
         track_token: Hand the track token on from frame to frame; off, every frame stands alone.
         frame_size: ``360p`` shrinks frames first, as published; ``full`` leaves them.
         frames_at_once: Frames of a video that are encoded together; the first masks then wait for as many.
+        offload_text: Encode the dataset's sentences before the first video and let the text encoder leave memory.
     """
 
     checkpoint: str | None = None
@@ -57,64 +67,71 @@ class RefSamOptions(EncoderOptions):
     track_token: bool = True
     frame_size: Literal["360p", "full"] = "360p"
     frames_at_once: int = 1
-    text: str | None = None
-    use_adapter: bool | None = None
-    adapter_activation: Literal["relu", "gelu"] | None = None
-    mlp_layers: int | None = None
-    sparse: bool | None = None
-    dense: DenseMode | None = None
-    normalize: bool | None = None
-    normalize_embedding: bool | None = None
-    itm_token: TrackToken | None = None
-    itm_residual: bool | None = None
-    mask_selection: Literal["best_iou", "first"] | None = None
-    mask_candidates: Literal["all", "multimask"] | None = None
-    text_attention_mask: bool | None = None
+    offload_text: bool = False
 
 
 class RefSamMethod:
-    """RefSAM in one of its sizes; see :class:`RefSamOptions` for ``--set``.
-
-    Raises:
-        InputError: An option is wrong, or weights are missing or do not fit.
-    """
+    """RefSAM in one of its sizes; :func:`build_method` builds it with weights."""
 
     reference_options = REFERENCE_OPTIONS
     once_per_video = ("text",)
 
-    def __init__(self, request: MethodRequest) -> None:
-        self._options = options = parse_options(
-            RefSamOptions, request.options, owner=f"method {request.name}"
-        )
+    def __init__(
+        self,
+        name: str,
+        model: RefSam,
+        options: RefSamOptions,
+        *,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        weights: Mapping[str, str] | None = None,
+    ) -> None:
+        """Put a network to the test.
+
+        Args:
+            name: What results call it.
+            model: The network, where it is to run.
+            options: Settings of the test; those of the network are the network's own.
+            device: Where it runs.
+            dtype: What its parameters are.
+            weights: File name -> SHA-256.
+
+        Raises:
+            InputError: The threshold is no probability, or the text encoder cannot leave memory.
+        """
         if not 0 <= options.threshold < 1:
             raise InputError(f"threshold={options.threshold} is no probability; give one from 0 up to 1.")
         if options.frames_at_once < 1:
             raise InputError(f"frames_at_once={options.frames_at_once} encodes nothing; give 1 or more.")
-        name = "refsam_vit_h" if request.name == "refsam" else request.name
-        config = _configured(CONFIGS[name], options)
-        self._device = torch.device(request.device)
-        self._dtype: torch.dtype = getattr(torch, request.dtype)
-        weights: dict[str, str] = {}
-        if request.device == "meta":
-            with self._device:
-                self._model = build_refsam(config, empty_text_encoder(config.text))
-        else:
-            self._model, weights = _load(name, config, options)
-            self._model.to(self._device, self._dtype).eval().requires_grad_(False)
-            if options.encoder == "fast":
-                self._model.speed_up(options)
-        facts = {k: v for k, v in asdict(config).items() if k != "sam"}
+        if options.offload_text and not model.config.text_attention_mask:
+            raise InputError(
+                "offload_text=true encodes sentences one by one, but text_attention_mask=false lets the padding of "
+                "a video's sentences count; give one of the two."
+            )
+        self._options, self._model = options, model
+        self._device, self._dtype = device, dtype
+        self._store: TextStore | None = None
+        facts = {k: v for k, v in asdict(model.config).items() if k != "sam"}
         facts |= {"threshold": options.threshold, "track_token": options.track_token}
         facts |= {"frame_size": options.frame_size, "frames_at_once": options.frames_at_once}
         facts |= options.encoder_facts()
         self.info = MethodInfo(
-            request.name,
+            name,
             REVISION,
             needs="" if name == "refsam_tiny" else "checkpoints of SAM, RefSAM and the text encoder",
             config=facts,
-            weights=weights,
+            weights=dict(weights or {}),
             threshold=options.threshold,
         )
+
+    def bind(self, dataset: Dataset) -> None:
+        """Encode all sentences of a dataset and drop the text encoder, with ``offload_text``."""
+        if not self._options.offload_text:
+            return
+        with torch.inference_mode():
+            texts = (e.text for video in dataset.videos() for e in video.expressions)
+            self._store = TextStore(self._model.text, texts)
+        self._model.text_encoder = None
 
     def modules(self) -> Mapping[str, nn.Module]:
         """Return the learnable parts, and the frozen ones."""
@@ -138,7 +155,7 @@ class RefSamMethod:
     def segment(self, video: Video, expressions: Sequence[Expression]) -> Iterator[FramePrediction]:
         """Yield a prediction per frame; memory does not grow with the video's length."""
         with torch.inference_mode(), stage("text"):
-            text = self._model.encode_text([e.text for e in expressions])
+            text = self._encode_text([e.text for e in expressions])
         rows = torch.arange(len(expressions), device=self._device)
         parts = torch.split(rows, ROWS_AT_ONCE)
         texts = [text.rows(part) for part in parts]
@@ -194,10 +211,10 @@ class RefSamMethod:
             torch.tensor(counts, device=self._device)
         )
         if model.config.text_attention_mask:
-            groups = [(model.encode_text([t for told in texts for t in told]), images)]
+            groups = [(self._encode_text([t for told in texts for t in told]), images)]
         else:
             # Padding counts as words then, so a sentence may share its padding with those of its image only.
-            groups = list(zip(map(model.encode_text, texts), torch.split(images, counts), strict=True))
+            groups = list(zip(map(self._encode_text, texts), torch.split(images, counts), strict=True))
         low: list[Tensor] = []
         iou: list[Tensor] = []
         for text, index in groups:
@@ -206,6 +223,10 @@ class RefSamMethod:
                 low.append(best)
                 iou.append(scores)
         return torch.split(torch.cat(low), counts), torch.split(torch.cat(iou), counts)
+
+    def _encode_text(self, texts: Sequence[str]) -> TextFeatures:
+        raw: TextOutput = self._model.text(texts) if self._store is None else self._store(texts)
+        return self._model.project_text(raw)
 
     def _frame(
         self,
@@ -255,39 +276,90 @@ def shrink_to_360p(image: ImageArray) -> ImageArray:
     return image if scale >= 1 else resize_image(image, (round(height * scale), round(width * scale)))
 
 
-def _configured(config: RefSamConfig, options: RefSamOptions) -> RefSamConfig:
-    names = {f.name for f in fields(RefSamConfig)}
-    chosen = {k: v for k, v in asdict(options).items() if k in names and v is not None}
-    return replace(config, **chosen)
+def build_method(request: MethodRequest) -> RefSamMethod:
+    """Build the method that a request names, with its weights.
+
+    Raises:
+        InputError: An option is wrong, or weights are missing or do not fit.
+    """
+    options = parse_options(RefSamOptions, request.options, owner=f"method {request.name}")
+    name = variant(request.name)
+    config = configured(CONFIGS[name], options)
+    device, dtype = torch.device(request.device), getattr(torch, request.dtype)
+    if request.device == "meta":
+        with device:
+            return RefSamMethod(request.name, build_refsam(config, empty_text_encoder(config.text)), options, device=device)
+    model, weights = _load(name, config, options)
+    model.to(device, dtype).eval().requires_grad_(False)
+    if options.encoder == "fast":
+        model.speed_up(options)
+    return RefSamMethod(request.name, model, options, device=device, dtype=dtype, weights=weights)
 
 
-def _load(name: str, config: RefSamConfig, options: RefSamOptions) -> tuple[RefSam, dict[str, str]]:
-    """Build the model with its weights; returns it with the weights' hashes by file name."""
+def load_base(
+    name: str, config: RefSamConfig, *, sam_checkpoint: str | None, text_checkpoint: str | None
+) -> tuple[RefSam, Path]:
+    """Build a variant on SAM's weights and the text encoder's, all else random; returns SAM's file too.
+
+    Args:
+        name: A key of :data:`~refseg.methods.refsam.config.CONFIGS`.
+        config: What to build.
+        sam_checkpoint: SAM's weights; None: the published file where checkpoints lie, or the shipped tiny one.
+        text_checkpoint: Folder of the text encoder; None: transformers' cache or the hub.
+
+    Raises:
+        InputError: A file is missing or does not fit.
+    """
     tiny = name == "refsam_tiny"
     size = name.removeprefix("refsam_")
-    sam_path, own_path = SAM_TINY, REFSAM_TINY
-    if not tiny or options.sam_checkpoint:
+    sam_path = SAM_TINY
+    if not tiny or sam_checkpoint:
         files = [sam_wanted(size, None).file] if not tiny else []
-        sam_path = find_checkpoint(
-            f"sam_{size}", options.sam_checkpoint, option="sam_checkpoint", files=files
-        )
-    if not tiny or options.checkpoint:
-        files = [f"{name}.safetensors", f"{name}.pth"]
-        own_path = find_checkpoint(name, options.checkpoint, option="checkpoint", files=files)
+        sam_path = find_checkpoint(f"sam_{size}", sam_checkpoint, option="sam_checkpoint", files=files)
     text = build_text_encoder(
-        config.text, path=options.text_checkpoint, use_attention_mask=config.text_attention_mask
+        config.text, path=text_checkpoint, use_attention_mask=config.text_attention_mask
     )
     model = build_refsam(config, text)
     load_into(model.sam, load_tensors(sam_path), sam_path)
-    metadata = load_weights(model, own_path)
+    return model, sam_path
+
+
+def load_learnt(model: RefSam, path: Path, sam_path: Path) -> str:
+    """Load what training wrote beside the SAM that it was trained on; returns SAM's SHA-256.
+
+    Raises:
+        InputError: The file does not fit, or was trained on another SAM.
+    """
+    return check_sam(load_weights(model, path), str(path), sam_path)
+
+
+def check_sam(metadata: Mapping[str, str], path: str, sam_path: Path) -> str:
+    """Return the SHA-256 of SAM's weights, which must be those that the weights at ``path`` were trained on.
+
+    Raises:
+        InputError: They are others.
+    """
     sam_hash = file_sha256(sam_path)
     made_on = metadata.get("sam_sha256", sam_hash)
     if made_on != sam_hash:
         raise InputError(
-            f"The weights {own_path} were trained on another SAM than {sam_path} (SHA-256 {made_on[:12]}… and "
+            f"The weights {path} were trained on another SAM than {sam_path} (SHA-256 {made_on[:12]}… and "
             f"{sam_hash[:12]}…); give the SAM that they were trained on by --set sam_checkpoint=PATH."
         )
+    return sam_hash
+
+
+def _load(name: str, config: RefSamConfig, options: RefSamOptions) -> tuple[RefSam, dict[str, str]]:
+    """Build the model with its weights; returns it with the weights' hashes by file name."""
+    own_path = REFSAM_TINY
+    if name != "refsam_tiny" or options.checkpoint:
+        files = [f"{name}.safetensors", f"{name}.pth"]
+        own_path = find_checkpoint(name, options.checkpoint, option="checkpoint", files=files)
+    model, sam_path = load_base(
+        name, config, sam_checkpoint=options.sam_checkpoint, text_checkpoint=options.text_checkpoint
+    )
+    sam_hash = load_learnt(model, own_path, sam_path)
     return model, {sam_path.name: sam_hash, own_path.name: file_sha256(own_path)}
 
 
-__all__ = ["REFSAM_TINY", "RefSamMethod", "RefSamOptions", "shrink_to_360p"]
+__all__ = ["REFSAM_TINY", "RefSamMethod", "RefSamOptions", "build_method", "shrink_to_360p"]

@@ -111,6 +111,8 @@ class RefSam(nn.Module):
         self.itm = itm
         self.text_encoder = text_encoder
         self._fast: FastEncoder | None = None
+        self.recompute = False
+        """Activation checkpointing: training keeps less of the image encoder and computes it twice."""
 
     def speed_up(self, options: EncoderOptions) -> None:
         """Encode images by :class:`FastEncoder` from now on; the weights must not change any more."""
@@ -157,7 +159,8 @@ class RefSam(nn.Module):
             embedding, maps = self._fast(images, content)
         else:
             taps = tapped_blocks(self.config.sam.global_attn_indexes)
-            embedding, maps = encode(self.sam.image_encoder, self.adapters, taps, images)
+            encoder = self.sam.image_encoder
+            embedding, maps = encode(encoder, self.adapters, taps, images, recompute=self.recompute)
         return EncoderOutput(embedding, tuple(maps))
 
     def project_image(self, raw: EncoderOutput) -> ImageFeatures:

@@ -6,10 +6,10 @@ transformers is imported inside the functions: it takes seconds, and most comman
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,11 @@ SOURCES = {
     "clip-large": ("openai/clip-vit-large-patch14", "CLIPTextModel"),
 }
 """Hub id and transformers class of each text encoder."""
+
+Family = Literal["t5", "roberta", "clip"]
+
+TINY_FAMILIES: Mapping[str, Family] = {"tiny": "t5", "tiny-roberta": "roberta", "tiny-clip": "clip"}
+"""Small text encoders over the word tokenizer, with random weights: stand-ins of the families of Table V."""
 
 
 SHAPES: dict[str, tuple[str, dict[str, int]]] = {
@@ -127,7 +132,7 @@ def build_text_encoder(
     """Build a text encoder.
 
     Args:
-        name: ``"tiny"`` (random weights) or a key of :data:`SOURCES` (pre-trained).
+        name: A key of :data:`TINY_FAMILIES` (random weights) or of :data:`SOURCES` (pre-trained).
         path: Local folder with weights and tokenizer; None: the hub, or its cache.
         words: The tiny tokenizer's vocabulary; None: the one that is shipped.
         use_attention_mask: See :class:`TextEncoder`.
@@ -135,10 +140,10 @@ def build_text_encoder(
     Raises:
         InputError: The name is unknown, or the weights cannot be had.
     """
-    if name == "tiny":
-        return build_tiny_text(words, attention_mask=use_attention_mask)
+    if name in TINY_FAMILIES:
+        return build_tiny_text(words, attention_mask=use_attention_mask, family=TINY_FAMILIES[name])
     if name not in SOURCES:
-        raise unknown_name("text encoder", name, ["tiny", *SOURCES])
+        raise unknown_name("text encoder", name, [*TINY_FAMILIES, *SOURCES])
     import transformers
 
     source, class_name = SOURCES[name]
@@ -162,10 +167,10 @@ def empty_text_encoder(name: str) -> TextEncoder:
     Raises:
         InputError: The name is unknown.
     """
-    if name == "tiny":
-        return build_tiny_text()
+    if name in TINY_FAMILIES:
+        return build_tiny_text(family=TINY_FAMILIES[name])
     if name not in SHAPES:
-        raise unknown_name("text encoder", name, ["tiny", *SOURCES])
+        raise unknown_name("text encoder", name, [*TINY_FAMILIES, *SOURCES])
     import transformers
 
     kind, numbers = SHAPES[name]
@@ -176,11 +181,18 @@ def empty_text_encoder(name: str) -> TextEncoder:
     return TextEncoder(encoder, None)
 
 
-def build_tiny_text(words: Sequence[str] | None = None, *, attention_mask: bool = True) -> TextEncoder:
-    """Build a small T5 encoder with random weights over a vocabulary; None: the words that are shipped."""
+def build_tiny_text(
+    words: Sequence[str] | None = None, *, attention_mask: bool = True, family: Family = "t5"
+) -> TextEncoder:
+    """Build a small text encoder with random weights over a vocabulary; None: the words that are shipped."""
+    tokenizer = build_word_tokenizer(tiny_vocabulary() if words is None else words)
+    build = {"t5": _tiny_t5, "roberta": _tiny_roberta, "clip": _tiny_clip}[family]
+    return TextEncoder(build(tokenizer), tokenizer, use_attention_mask=attention_mask)
+
+
+def _tiny_t5(tokenizer: Any) -> nn.Module:
     from transformers import T5Config, T5EncoderModel
 
-    tokenizer = build_word_tokenizer(tiny_vocabulary() if words is None else words)
     config = T5Config(
         vocab_size=len(tokenizer),
         d_model=128,
@@ -193,7 +205,43 @@ def build_tiny_text(words: Sequence[str] | None = None, *, attention_mask: bool 
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
-    return TextEncoder(T5EncoderModel(config), tokenizer, use_attention_mask=attention_mask)
+    return T5EncoderModel(config)
+
+
+def _tiny_roberta(tokenizer: Any) -> nn.Module:
+    from transformers import RobertaConfig, RobertaModel
+
+    config = RobertaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=256,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        max_position_embeddings=tokenizer.model_max_length + 2,
+        type_vocab_size=1,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    return RobertaModel(config, add_pooling_layer=False)
+
+
+def _tiny_clip(tokenizer: Any) -> nn.Module:
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=256,
+        attention_dropout=0.0,
+        max_position_embeddings=tokenizer.model_max_length,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    return CLIPTextModel(config)
 
 
 def tiny_vocabulary() -> list[str]:

@@ -20,15 +20,19 @@ from torch import Tensor
 
 from refseg.bench.errors import InputError
 from refseg.bench.options import parse_options
-from refseg.bench.types import TrainRequest
+from refseg.bench.types import DatasetRequest, TrainRequest
+from refseg.datasets.refshapes.dataset import build as build_refshapes
 from refseg.datasets.refshapes.random import Stream
 from refseg.datasets.refshapes.scene import FRAMES
 from refseg.datasets.refshapes.train import VERSION, Sample, clip_sample, image_sample
 from refseg.methods.losses import dice_loss, focal_loss
 from refseg.methods.refsam.config import CONFIGS, DenseMode, TrackToken
 from refseg.methods.refsam.model import RefSam, build_refsam
-from refseg.methods.refsam.text import build_tiny_text
-from refseg.methods.refsam.weights import save_weights
+from refseg.methods.refsam.text import build_text_encoder
+from refseg.methods.refsam.training.validate import validation_scores
+from refseg.methods.refsam.training.walk import walk
+from refseg.methods.refsam.weights import load_start, save_weights
+from refseg.methods.sam.build import sam_config
 from refseg.methods.sam.transforms import normalise_and_pad
 from refseg.methods.sam.weights import SAM_TINY, file_sha256, load_into, load_tensors
 from refseg.methods.training import Training, cosine_with_warmup
@@ -61,6 +65,10 @@ class RefSamTrainOptions:
         adapter_lr: That of the adapters.
         clip_lr_factor: Factor on all of them in the second phase.
         processes: Processes that share each step; two of one thread each are faster than one of two.
+        text: Text encoder, the tiny T5 or a stand-in of another family.
+        visual_encoder: Size of the SAM whose weights ``sam`` are.
+        start: Weights of an earlier training to begin with; tracking may be missing in them.
+        validate: Videos of val whose J&F is measured at every evaluation as ``bench run`` does (0: none).
     """
 
     sam: str | None = None
@@ -87,6 +95,11 @@ class RefSamTrainOptions:
     itm_token: TrackToken = "main_mask"
     itm_residual: bool = True
     mlp_layers: int = 1
+    sparse: bool = True
+    text: str = "tiny"
+    visual_encoder: str = "tiny"
+    start: str | None = None
+    validate: int = 0
 
 
 @dataclass(frozen=True)
@@ -154,17 +167,13 @@ def _draw_clip(options: RefSamTrainOptions, index: int) -> Sample:
 
 def frame_logits(model: RefSam, batch: ClipBatch) -> Iterator[Tensor]:
     """Yield the logits (N, H, W) of each frame in order, the track token carried on from frame to frame."""
-    t, b = batch.frames.shape[:2]
     height, width = batch.masks.shape[-2:]
     side = batch.frames.shape[-1]
     features = model.encode_image(batch.frames.flatten(0, 1))
-    text, track = model.encode_text(batch.texts), None
-    for i in range(t):
-        output = model.decode(features, text, batch.clip_index + i * b, track)
-        low, _ = model.select(output)
+    text = model.encode_text(batch.texts)
+    for low in walk(model, features, text, batch.clip_index, batch.frames.shape[1]):
         logits = F.interpolate(low[:, None], (side, side), mode="bilinear", align_corners=False)[:, 0]
         yield logits[:, :height, :width]
-        track = model.next_track_tokens(output)
 
 
 def clip_losses(model: RefSam, batch: ClipBatch, focal_weight: float) -> dict[str, Tensor]:
@@ -206,6 +215,14 @@ def _mean_j(model: RefSam, batch: ClipBatch) -> Tensor:
     return torch.stack(scores).mean(0)
 
 
+def _validation(model: RefSam, options: RefSamTrainOptions) -> dict[str, float]:
+    if not options.validate:
+        return {}
+    dataset = build_refshapes(DatasetRequest("refshapes", "val"))
+    videos = dataset.videos()[: options.validate]
+    return validation_scores(model, dataset, videos, device=torch.device("cpu"))
+
+
 def parameter_groups(model: RefSam, options: RefSamTrainOptions) -> list[dict[str, object]]:
     """Return optimiser groups: a learning rate per module, no weight decay on vectors."""
     rates = {"mask_decoder": options.decoder_lr, "adapters": options.adapter_lr}
@@ -236,12 +253,18 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
         itm_token=options.itm_token,
         itm_residual=options.itm_residual,
         mlp_layers=options.mlp_layers,
+        sparse=options.sparse,
+        text=options.text,
+        sam=sam_config(options.visual_encoder),
     )
     size = config.sam.image_size
     torch.manual_seed(options.seed)
-    model = build_refsam(config, build_tiny_text(attention_mask=config.text_attention_mask))
+    text = build_text_encoder(config.text, use_attention_mask=config.text_attention_mask)
+    model = build_refsam(config, text)
     sam_path = Path(options.sam) if options.sam else SAM_TINY
     load_into(model.sam, load_tensors(sam_path), sam_path)
+    if options.start:
+        load_start(model, Path(options.start))
     model.train()
     images = cosine_with_warmup(options.image_steps, options.warmup)
     clips = cosine_with_warmup(options.clip_steps, options.warmup)
@@ -259,12 +282,12 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
         compute=lambda batch, step: clip_losses(model, batch, options.focal),
         rows=lambda batch: len(batch.texts),
         processes=options.processes,
-        evaluate=lambda: dev_iou(model, options, size),
+        evaluate=lambda: dev_iou(model, options, size) | _validation(model, options),
         fingerprint=fingerprint,
         evaluate_every=options.evaluate_every,
     ).run(resume=request.resume)
     model.eval()
-    figures = {**dev_iou(model, options, size), **spent}
+    figures = {**dev_iou(model, options, size), **_validation(model, options), **spent}
     facts = {"recipe": fingerprint, "sam_sha256": file_sha256(sam_path), "dataset": f"refshapes {VERSION}"}
     save_weights(model, out / "refsam_tiny.safetensors", facts)
     return figures

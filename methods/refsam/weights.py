@@ -72,6 +72,31 @@ def load_weights(model: RefSam, path: Path) -> dict[str, str]:
     return metadata
 
 
+def load_start(model: RefSam, path: Path) -> dict[str, str]:
+    """Load weights to begin a training with, all parts but perhaps tracking; returns the file's metadata.
+
+    A model that was trained on single images knows no tracking; it then starts at random.
+
+    Raises:
+        InputError: The file cannot be read or does not fit.
+    """
+    state = load_tensors(path)
+    own = learnable_tensors(model)
+    missing = [k for k in own if k not in state and not k.startswith("itm.")]
+    unknown = [k for k in state if k not in own and not k.startswith("itm.")]
+    shapes = [k for k in own if k in state and state[k].shape != own[k].shape]
+    if missing or unknown or shapes:
+        raise InputError(
+            f"A training cannot start at {path}: {len(missing)} tensors are missing, {len(unknown)} unknown, "
+            f"{len(shapes)} of another shape, first {(missing or unknown or shapes)[0]}; give weights of the same "
+            "model and options."
+        )
+    with torch.no_grad():
+        for name in (k for k in own if k in state):
+            own[name].copy_(state[name])
+    return read_metadata(path)
+
+
 def _check_options(made: Mapping[str, Any], model: RefSam, path: Path) -> None:
     own = json.loads(json.dumps(asdict(model.config)))
     other = [k for k in own if k in made and made[k] != own[k] and k not in _NOT_IN_WEIGHTS]

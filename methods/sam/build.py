@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from torch import nn
 
+from refseg.bench.errors import unknown_name
 from refseg.methods.sam.compat import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
@@ -73,6 +74,24 @@ SAM_CONFIGS = {
     ),
 }
 """ViT-B, L and H as in segment_anything's ``build_sam.py``; ``tiny`` is ours."""
+
+SAM_CONFIGS |= {
+    "tiny-b": replace(SAM_CONFIGS["tiny"], embed_dim=64, depth=4, global_attn_indexes=(0, 1, 2, 3)),
+    "tiny-l": replace(SAM_CONFIGS["tiny"], embed_dim=96, depth=6, global_attn_indexes=(0, 2, 4, 5)),
+    "tiny-h": SAM_CONFIGS["tiny"],
+}
+"""Small stand-ins of ViT-B, L and H, for grids."""
+
+
+def sam_config(name: str) -> SamConfig:
+    """Return the numbers of a named SAM.
+
+    Raises:
+        InputError: The name is unknown.
+    """
+    if name not in SAM_CONFIGS:
+        raise unknown_name("visual encoder", name, SAM_CONFIGS)
+    return SAM_CONFIGS[name]
 
 
 def build_image_encoder(config: SamConfig) -> ImageEncoderViT:

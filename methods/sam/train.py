@@ -22,7 +22,7 @@ from refseg.bench.options import parse_options
 from refseg.bench.types import TrainRequest
 from refseg.datasets.refshapes.train import VERSION, image_sample
 from refseg.methods.losses import dice_loss, focal_loss
-from refseg.methods.sam.build import SAM_CONFIGS, build_sam
+from refseg.methods.sam.build import build_sam, sam_config
 from refseg.methods.sam.compat import Sam
 from refseg.methods.sam.decode import DecoderOutput, decode
 from refseg.methods.sam.transforms import normalise_and_pad
@@ -45,6 +45,7 @@ class SamTrainOptions:
     warmup: int = 200
     seed: int = 0
     evaluate_every: int = 500
+    visual_encoder: str = "tiny"
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,7 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
             f"Recipe {request.recipe} trains sam_tiny, not {request.method}; give --method sam_tiny."
         )
     options = parse_options(SamTrainOptions, request.options, owner=f"recipe {request.recipe}")
-    config = SAM_CONFIGS["tiny"]
+    config = sam_config(options.visual_encoder)
     torch.manual_seed(options.seed)
     sam = build_sam(config)
     initialise(sam, options.seed)

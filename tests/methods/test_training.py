@@ -1,6 +1,8 @@
 import csv
 import multiprocessing
+import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -125,3 +127,50 @@ def test_the_schedule_rises_and_falls():
     assert values[10:] == sorted(values[10:], reverse=True)
     assert max(values) == pytest.approx(1.0)
     assert values[-1] == pytest.approx(0.02, abs=0.01)
+
+
+def test_tensorboard_gets_what_the_csv_gets_where_it_is_installed(tmp_path, monkeypatch):
+    boards = []
+
+    class SummaryWriter:
+        def __init__(self, folder, purge_step):
+            self.folder, self.purge_step, self.rows, self.closed = folder, purge_step, [], False
+            boards.append(self)
+
+        def add_scalar(self, name, value, step):
+            self.rows.append((str(step), name, str(value)))
+
+        def close(self):
+            self.closed = True
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=SummaryWriter))
+    _, run = training(tmp_path, stop_at=7)
+    with pytest.raises(Stop):
+        run.run(resume=False)
+    _, run = training(tmp_path)
+    run.run(resume=True)
+    first, second = boards
+    rows = [r for r in (*[r for r in first.rows if int(r[0]) <= 4], *second.rows) if "_seconds" not in r[1]]
+    assert rows == log(tmp_path)[1:]
+    # What an interrupted training logged after its checkpoint is purged.
+    assert (first.purge_step, second.purge_step, second.closed) == (None, 5, True)
+    assert first.folder == str(tmp_path / "tensorboard")
+
+
+def test_parts_of_a_batch_add_up_to_it(tmp_path):
+    whole, run = training(tmp_path / "whole")
+    run.run(resume=False)
+    parts, run = training(tmp_path / "parts")
+    run.parts = lambda batch: (batch[:2], batch[2:])
+    run.run(resume=False)
+    torch.testing.assert_close(parts.weight, whole.weight, rtol=1e-5, atol=1e-6)
+
+
+def test_a_checkpoint_may_hold_only_what_is_learnable(tmp_path):
+    network, run = training(tmp_path, stop_at=7)
+    network.register_parameter("frozen", nn.Parameter(torch.ones(3), requires_grad=False))
+    run.whole = False
+    with pytest.raises(Stop):
+        run.run(resume=False)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["network"]
+    assert set(state) == {"weight", "bias"}

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -31,3 +32,9 @@ def build():
 @pytest.fixture
 def images():
     return torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(7))
+
+
+@pytest.fixture(scope="session")
+def real_root():
+    """Five real frames with masks and sentences, in Refer-YouTube-VOS's layout."""
+    return Path(__file__).parents[2] / "data/ref-davis-mini"

@@ -1,3 +1,5 @@
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +11,9 @@ from refseg.bench.types import DatasetRequest, Expression, MethodRequest, Video
 from refseg.datasets.refshapes import build as build_refshapes
 from refseg.methods.refsam import build
 from refseg.methods.refsam import method as method_module
-from refseg.methods.refsam.method import shrink_to_360p
+from refseg.methods.refsam.config import CONFIGS
+from refseg.methods.refsam.method import RefSamMethod, RefSamOptions, shrink_to_360p
+from refseg.methods.refsam.model import build_refsam
 
 
 def refsam(**options):
@@ -175,3 +179,58 @@ def test_the_caller_keeps_its_gradients(video):
         assert torch.is_grad_enabled()
         assert not torch.is_inference_mode_enabled()
         break
+
+
+class Counted:
+    """A method's network with its encoder calls counted, by frames and sentences."""
+
+    def __init__(self, method):
+        model = method._model
+        self.frames, self.sentences = 0, 0
+        self._frames, self._text = model.encode_frames, model.text
+        model.encode_frames, model.text = self._count_frames, self._count_text
+
+    def _count_frames(self, images):
+        self.frames += len(images)
+        return self._frames(images)
+
+    def _count_text(self, texts):
+        self.sentences += len(texts)
+        return self._text(texts)
+
+
+def test_a_frame_and_a_sentence_are_encoded_once(video, monkeypatch):
+    monkeypatch.setattr(method_module, "ROWS_AT_ONCE", 2)
+    method = refsam()
+    counted = Counted(method)
+    predicted(method, video, frames=4)
+    assert len(video.expressions) > 2
+    assert (counted.frames, counted.sentences) == (4, len(video.expressions))
+
+
+def test_without_its_text_encoder_it_says_the_same(shapes):
+    plain, offloaded = refsam(), refsam(offload_text=True)
+    encoder = weakref.ref(offloaded._model.text_encoder)
+    offloaded.bind(shapes)
+    counted = Counted(offloaded)
+    gc.collect()
+    assert offloaded._model.text_encoder is None and encoder() is None
+    video = shapes.videos()[1]
+    for a, b in zip(predicted(plain, video, frames=2), predicted(offloaded, video, frames=2), strict=True):
+        np.testing.assert_allclose(
+            a.probabilities.astype(np.float32), b.probabilities.astype(np.float32), atol=2e-3
+        )
+    assert (counted.frames, counted.sentences) == (2, 0)
+    assert plain.info.config == offloaded.info.config
+    with pytest.raises(InputError, match="none of the dataset's"):
+        predicted(offloaded, video, [Expression("x", "a sentence that nobody said")], frames=1)
+
+
+def test_offloading_needs_masked_padding():
+    with pytest.raises(InputError, match="text_attention_mask=false"):
+        RefSamMethod(
+            "refsam_tiny",
+            build_refsam(replace(CONFIGS["refsam_tiny"], text_attention_mask=False)),
+            RefSamOptions(offload_text=True),
+            device=torch.device("cpu"),
+        )

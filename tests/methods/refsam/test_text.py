@@ -5,6 +5,7 @@ from refseg.bench.errors import InputError
 from refseg.methods.refsam.config import TEXT_WIDTHS
 from refseg.methods.refsam.text import (
     SOURCES,
+    TINY_FAMILIES,
     build_text_encoder,
     build_tiny_text,
     build_word_tokenizer,
@@ -83,4 +84,15 @@ def test_what_cannot_be_had_is_an_input_error(tmp_path):
 
 
 def test_every_encoder_has_a_width():
-    assert set(TEXT_WIDTHS) == {"tiny", *SOURCES}
+    assert set(TEXT_WIDTHS) == {*TINY_FAMILIES, *SOURCES}
+
+
+@pytest.mark.parametrize("name", TINY_FAMILIES)
+def test_stand_ins_of_every_family_feel_no_padding(name):
+    text = build_text_encoder(name, words=WORDS).eval()
+    with torch.no_grad():
+        both, alone = text(["the circle", "the red circle moving left"]), text(["the circle"])
+    assert text.width == TEXT_WIDTHS[name] and type(text.encoder).__name__.lower().startswith(
+        TINY_FAMILIES[name]
+    )
+    torch.testing.assert_close(both.hidden[:1, :3], alone.hidden, atol=1e-5, rtol=1e-4)

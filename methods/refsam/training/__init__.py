@@ -1,0 +1,1 @@
+"""Training RefSAM by the paper's recipe; nothing here takes part in predictions."""
