@@ -92,11 +92,7 @@ class FirstMask:
     @property
     def extras(self) -> dict[str, Any]:
         """What is kept of the detection."""
-        found = self.detection
-        if found is None:
-            return {}
-        box = [float(v) for v in found.box]
-        return {"box": box, "box_score": found.score, "box_passed": found.passed, "phrase": found.phrase}
+        return {} if self.detection is None else self.detection.extras
 
 
 class FirstFrame:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -34,6 +34,12 @@ class Detection:
     score: float
     passed: bool = True
     phrase: str = ""
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        """What is kept of it beside an expression's masks."""
+        box = [float(v) for v in self.box]
+        return {"box": box, "box_score": self.score, "box_passed": self.passed, "phrase": self.phrase}
 
 
 class Detector(Protocol):

@@ -12,6 +12,7 @@ from refseg.bench.predict import one_line
 from refseg.methods.checkpoints import Wanted, find_wanted, missing
 from refseg.methods.grounding_dino.convert import configuration, convert, official_size
 from refseg.methods.grounding_dino.detector import DELIMITERS, DetectorOptions, GroundingDino
+from refseg.methods.hub import WEIGHTS, is_hub_id, snapshot
 from refseg.methods.sam.weights import file_sha256, load_tensors
 
 
@@ -52,7 +53,6 @@ SIZES: Mapping[str, Published] = {
 }
 
 _RELEASES = "https://github.com/IDEA-Research/GroundingDINO/releases/download"
-_WEIGHTS = "model.safetensors"
 
 
 def detector_wanted(size: str, given: str | None) -> Wanted:
@@ -74,10 +74,10 @@ def find_detector(size: str, given: str | None) -> Path | None:
     Raises:
         InputError: The path that is given or configured does not exist.
     """
-    if _is_hub_id(given):
-        return _snapshot(str(given), None, offline=True)
+    if is_hub_id(given):
+        return snapshot(str(given), None, offline=True)
     one = SIZES[size]
-    return find_wanted(detector_wanted(size, given)) or _snapshot(one.hub, one.revision, offline=True)
+    return find_wanted(detector_wanted(size, given)) or snapshot(one.hub, one.revision, offline=True)
 
 
 def load_detector(
@@ -98,16 +98,16 @@ def load_detector(
         InputError: Weights or tokenizer are nowhere, or do not fit.
     """
     one = SIZES[size]
-    hub = (str(given), None) if _is_hub_id(given) else (one.hub, one.revision)
-    path = find_detector(size, given) or _snapshot(*hub)
+    hub = (str(given), None) if is_hub_id(given) else (one.hub, one.revision)
+    path = find_detector(size, given) or snapshot(*hub)
     if path is None:
         if hub[0] == given:
             raise InputError(
-                f"{given} is no path on this computer, and no {_WEIGHTS} of that id can be had from the Hugging Face "
+                f"{given} is no path on this computer, and no {WEIGHTS} of that id can be had from the Hugging Face "
                 "hub; give a file, a folder or a hub id by --set detector_checkpoint=…"
             )
         raise missing([detector_wanted(size, given)])
-    words = tokenizer or (path if path.is_dir() else _snapshot(*hub, weights=False))
+    words = tokenizer or (path if path.is_dir() else snapshot(*hub, weights=False))
     if words is None:
         raise InputError(
             f"{path.name} comes without a tokenizer, and that of {one.hub} at revision {one.revision} cannot be had "
@@ -127,38 +127,17 @@ def empty_detector(size: str, options: DetectorOptions) -> GroundingDino:
     return GroundingDino(model.to("meta"), None, options)
 
 
-def _is_hub_id(given: str | None) -> bool:
-    """Return whether it reads as ``OWNER/NAME`` and not as a path."""
-    if given is None or given.count("/") != 1 or Path(given).suffix in (".pth", ".pt", ".safetensors"):
-        return False
-    return given[0] not in "./~" and not Path(given).exists()
-
-
-def _snapshot(hub: str, revision: str | None, *, offline: bool = False, weights: bool = True) -> Path | None:
-    """Return the folder of a hub repository's files; None where it cannot be had. Pickles are never fetched."""
-    from huggingface_hub import snapshot_download
-
-    patterns = ["*.json", "vocab.txt", *([_WEIGHTS] if weights else [])]
-    try:
-        folder = Path(
-            snapshot_download(hub, revision=revision, allow_patterns=patterns, local_files_only=offline)
-        )
-    except (OSError, ValueError):
-        return None
-    return folder if not weights or (folder / _WEIGHTS).is_file() else None
-
-
 def _model(path: Path) -> tuple[Any, dict[str, str]]:
     """Return the network and its weights' SHA-256 by name."""
     from transformers import GroundingDinoForObjectDetection
 
     if path.is_dir():
-        if not (path / _WEIGHTS).is_file():
+        if not (path / WEIGHTS).is_file():
             raise InputError(
-                f"{path} holds no {_WEIGHTS}; give a folder as transformers' save_pretrained writes it."
+                f"{path} holds no {WEIGHTS}; give a folder as transformers' save_pretrained writes it."
             )
         source: dict[str, Any] = {"pretrained_model_name_or_path": path, "use_safetensors": True}
-        weights = {f"{path.name}/{_WEIGHTS}": file_sha256(path / _WEIGHTS)}
+        weights = {f"{path.name}/{WEIGHTS}": file_sha256(path / WEIGHTS)}
     else:
         state = convert(load_tensors(path))
         source = {"pretrained_model_name_or_path": None, "state_dict": state}

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("nothing_configured")
 def asked(monkeypatch):
     """A hub without anything; what it is asked for."""
     seen = []
-    monkeypatch.setattr(load, "_snapshot", lambda *args, **options: seen.append((args, options)))
+    monkeypatch.setattr(load, "snapshot", lambda *args, **options: seen.append((args, options)))
     return seen
 
 

@@ -26,7 +26,7 @@ def video(shapes):
 
 @pytest.fixture(autouse=True)
 def _empty_hub(nothing_configured, monkeypatch):
-    monkeypatch.setattr(load, "_snapshot", lambda *args, **options: None)
+    monkeypatch.setattr(load, "snapshot", lambda *args, **options: None)
 
 
 def method(name="persam_gdino", **options):

@@ -19,7 +19,7 @@ from refseg.methods.sam_track.method import label_map
 
 @pytest.fixture(autouse=True)
 def _empty_hub(nothing_configured, monkeypatch):
-    monkeypatch.setattr(load, "_snapshot", lambda *args, **options: None)
+    monkeypatch.setattr(load, "snapshot", lambda *args, **options: None)
 
 
 @pytest.fixture(scope="module")
