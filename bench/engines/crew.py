@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +17,10 @@ from refseg.bench.retries import Attempt, Retries
 
 if TYPE_CHECKING:
     from refseg.bench.engines import Job
+
+
+WRITERS = 8
+"""Files of one video that are written at once."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +131,8 @@ class CrewEngine:
         crew = self.crew(job.blueprint, job.key, self.jobs)
         title, count = f"{job.method.info.name} predicts", sum(len(v) for v, _ in job.todo)
         try:
-            with job.progress.task(title, count, "frames") as task:
-                return _Shift(job, crew, self.jobs, self.time_limit, task).work()
+            with job.progress.task(title, count, "frames") as task, ThreadPoolExecutor(WRITERS) as writers:
+                return _Shift(job, crew, writers, self.jobs, self.time_limit, task).work()
         finally:
             crew.close()
 
@@ -218,8 +223,9 @@ class _Shift:
             if answer.error:
                 tell_failure(attempt, answer.error, answer.final, self._retries, self._progress)
                 continue
-            for stored in answer.predictions:
-                self._job.folder.write(stored)
+            # A disk that takes its time over each file (a network's) must not hold up many workers.
+            for _ in self._writers.map(self._job.folder.write, answer.predictions):
+                pass
             self._retries.succeeded(attempt)
             done += len(self._retries.video(attempt))
         self._frames += done
