@@ -150,8 +150,17 @@ def cost(work: Work) -> int:
 class _Shift:
     """One pass over the missing videos."""
 
-    def __init__(self, job: Job, crew: Crew, jobs: int | None, time_limit: float | None, task: Task) -> None:
-        self._job, self._crew, self._limit, self._progress = job, crew, time_limit, task
+    def __init__(
+        self,
+        job: Job,
+        crew: Crew,
+        writers: ThreadPoolExecutor,
+        jobs: int | None,
+        time_limit: float | None,
+        task: Task,
+    ) -> None:
+        self._job, self._crew, self._writers = job, crew, writers
+        self._limit, self._progress = time_limit, task
         self._wanted = jobs
         self._retries = Retries([video for video, _ in job.todo])
         self._queue = deque(_first_attempts(job))
