@@ -3,6 +3,7 @@ import errno
 import multiprocessing
 import os
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -134,6 +135,12 @@ def test_the_schedule_rises_and_falls():
 def test_a_second_training_in_a_folder_is_told(tmp_path):
     with locked(tmp_path, "training"), pytest.raises(InputError, match="Another training is at work"):
         training(tmp_path)[1].run(resume=False)
+
+
+def test_a_folder_that_cannot_be_written_is_told():
+    # Nobody, not even root, makes a folder there.
+    with pytest.raises(InputError, match="/proc/refseg/out cannot be written"):
+        training(Path("/proc/refseg/out"))[1].run(resume=False)
 
 
 @pytest.mark.parametrize("write", [1, 2, 3])
