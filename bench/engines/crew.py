@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 WRITERS = 8
 """Files of one video that are written at once."""
+
+
+MISHAPS = 5
+"""So many machines may leave while they are at one video before it is held to be the video's fault."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,7 @@ class _Shift:
         self._ready: set[int] = set()
         self._alone = False
         self._frames, self._waited = 0, 0.0
+        self._returned: Counter[tuple[str, int]] = Counter()
 
     def work(self) -> Pass:
         start = time.perf_counter()
@@ -254,12 +259,18 @@ class _Shift:
             if not was_ready and not event.blameless:
                 self._do_without(event.why)
             return
-        if event.blameless:
+        if event.blameless and self._may_return(task):
             self._progress.advance(-task.frames)
             self._progress.note(f"{event.why}; what it was at is handed out again")
             self._return(task)
         else:
             self._fail(task, event.why)
+
+    def _may_return(self, task: _Task) -> bool:
+        """Return whether chance is still the better explanation of what befell those that were at these videos."""
+        key = (task.attempts[0].rung, task.attempts[0].index)
+        self._returned[key] += 1
+        return self._returned[key] <= MISHAPS
 
     def _return(self, task: _Task) -> None:
         if task.attempts[0].rung == "first":

@@ -155,7 +155,7 @@ class RayCrew:
 
     def _is_gone(self, member: _Member, error: Exception) -> bool:
         """Return whether an actor ended because its machine did."""
-        if "node" in str(error).lower() and "died" in str(error).lower():
+        if "its node has died" in str(error):
             return True
         alive = {n["NodeID"] for n in self._ray.nodes() if n["Alive"]}
         return bool(member.node) and member.node not in alive
