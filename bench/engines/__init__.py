@@ -66,7 +66,7 @@ class Engine(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass
 class Described:
     """A method that is known and not there: workers hold it."""
 

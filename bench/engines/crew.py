@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +17,14 @@ from refseg.bench.retries import Attempt, Retries
 
 if TYPE_CHECKING:
     from refseg.bench.engines import Job
+
+
+WRITERS = 8
+"""Files of one video that are written at once."""
+
+
+MISHAPS = 5
+"""So many machines may leave while they are at one video before it is held to be the video's fault."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +135,8 @@ class CrewEngine:
         crew = self.crew(job.blueprint, job.key, self.jobs)
         title, count = f"{job.method.info.name} predicts", sum(len(v) for v, _ in job.todo)
         try:
-            with job.progress.task(title, count, "frames") as task:
-                return _Shift(job, crew, self.jobs, self.time_limit, task).work()
+            with job.progress.task(title, count, "frames") as task, ThreadPoolExecutor(WRITERS) as writers:
+                return _Shift(job, crew, writers, self.jobs, self.time_limit, task).work()
         finally:
             crew.close()
 
@@ -145,8 +154,17 @@ def cost(work: Work) -> int:
 class _Shift:
     """One pass over the missing videos."""
 
-    def __init__(self, job: Job, crew: Crew, jobs: int | None, time_limit: float | None, task: Task) -> None:
-        self._job, self._crew, self._limit, self._progress = job, crew, time_limit, task
+    def __init__(
+        self,
+        job: Job,
+        crew: Crew,
+        writers: ThreadPoolExecutor,
+        jobs: int | None,
+        time_limit: float | None,
+        task: Task,
+    ) -> None:
+        self._job, self._crew, self._writers = job, crew, writers
+        self._limit, self._progress = time_limit, task
         self._wanted = jobs
         self._retries = Retries([video for video, _ in job.todo])
         self._queue = deque(_first_attempts(job))
@@ -155,6 +173,7 @@ class _Shift:
         self._ready: set[int] = set()
         self._alone = False
         self._frames, self._waited = 0, 0.0
+        self._returned: Counter[tuple[str, int]] = Counter()
 
     def work(self) -> Pass:
         start = time.perf_counter()
@@ -218,8 +237,9 @@ class _Shift:
             if answer.error:
                 tell_failure(attempt, answer.error, answer.final, self._retries, self._progress)
                 continue
-            for stored in answer.predictions:
-                self._job.folder.write(stored)
+            # A disk that takes its time over each file (a network's) must not hold up many workers.
+            for _ in self._writers.map(self._job.folder.write, answer.predictions):
+                pass
             self._retries.succeeded(attempt)
             done += len(self._retries.video(attempt))
         self._frames += done
@@ -239,12 +259,18 @@ class _Shift:
             if not was_ready and not event.blameless:
                 self._do_without(event.why)
             return
-        if event.blameless:
+        if event.blameless and self._may_return(task):
             self._progress.advance(-task.frames)
             self._progress.note(f"{event.why}; what it was at is handed out again")
             self._return(task)
         else:
             self._fail(task, event.why)
+
+    def _may_return(self, task: _Task) -> bool:
+        """Return whether chance is still the better explanation of what befell those that were at these videos."""
+        key = (task.attempts[0].rung, task.attempts[0].index)
+        self._returned[key] += 1
+        return self._returned[key] <= MISHAPS
 
     def _return(self, task: _Task) -> None:
         if task.attempts[0].rung == "first":

@@ -86,12 +86,7 @@ class RayCrew:
         self._members: dict[int, _Member] = {}
         self._mine = not ray.is_initialized()
         if self._mine:
-            ray.init(
-                address=os.environ.get("RAY_ADDRESS"),
-                include_dashboard=False,
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-            )
+            _connect(ray)
         share = {"num_gpus": 1, "num_cpus": 0} if on_gpu else {"num_cpus": 1}
         # Restarts are ours: a video that ends its worker must not end the next one in secret.
         self._actor = ray.remote(**share, max_restarts=0, max_task_retries=0)(Actor)
@@ -160,10 +155,27 @@ class RayCrew:
 
     def _is_gone(self, member: _Member, error: Exception) -> bool:
         """Return whether an actor ended because its machine did."""
-        if "node" in str(error).lower() and "died" in str(error).lower():
+        if "its node has died" in str(error):
             return True
         alive = {n["NodeID"] for n in self._ray.nodes() if n["Alive"]}
         return bool(member.node) and member.node not in alive
+
+
+def _connect(ray: Any) -> None:
+    address = os.environ.get("RAY_ADDRESS")
+    # Ray refuses what is said of a cluster to be started where one is there already.
+    new = {} if address else {"include_dashboard": False}
+    try:
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **new)
+    except Exception as error:
+        where = (
+            f"The Ray cluster at {address} cannot be reached"
+            if address
+            else "Ray cannot start on this machine"
+        )
+        raise InputError(
+            f"{where} ({one_line(error)}); see `ray status`, or use --engine local --jobs N."
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

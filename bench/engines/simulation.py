@@ -19,6 +19,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from refseg.bench.engines.crew import WRITERS
+
 SIZE = (720, 1280)
 """(H, W) of the frames that are measured: Refer-YouTube-VOS's most frequent one."""
 
@@ -43,12 +45,13 @@ class Stages:
         frame_bytes: Bytes of an encoded frame.
         decode: CPU, a frame.
         encode: CPU, a mask's run lengths.
-        write: Storing one file, one after the other.
+        write: Storing one file.
         score: CPU, a mask.
         storage: Bytes a second that the shared storage gives to all.
         gpus_a_machine: Workers that share a machine.
         decoders: Threads that decode for one worker.
         cores: Cores that score.
+        writers: Files of a video that are written at once.
     """
 
     start: float = 20.0
@@ -64,6 +67,7 @@ class Stages:
     gpus_a_machine: int = 8
     decoders: int = 4
     cores: int = 16
+    writers: int = WRITERS
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ class Outcome:
         idle: Share of the GPUs' time, from the first to the last video, in which they wait.
         storing: Seconds of work of the one process that stores.
         reading: Least seconds in which the shared storage gives all frames.
+        longest: Seconds of the longest video, under which no number of GPUs gets.
     """
 
     loading: float
@@ -85,6 +90,7 @@ class Outcome:
     idle: float
     storing: float
     reading: float
+    longest: float
 
     @property
     def total(self) -> float:
@@ -110,7 +116,7 @@ def simulate(clips: Sequence[Clip], stages: Stages, gpus: int, *, largest_first:
     busy, stored = 0.0, 0.0
     answers: list[tuple[float, int]] = []
     for clip in order:
-        gpu = clip.frames * (stages.gpu_frame + stages.gpu_sentence * (clip.sentences - 1))
+        gpu = _gpu(clip, stages)
         other = clip.frames * max(read, stages.decode / stages.decoders)
         masks = clip.frames * clip.sentences * stages.encode
         start = heapq.heappop(free)
@@ -118,7 +124,7 @@ def simulate(clips: Sequence[Clip], stages: Stages, gpus: int, *, largest_first:
         answers.append((start + max(gpu, other) + masks, clip.sentences))
         busy += gpu
     for at, files in sorted(answers):
-        stored = max(stored, at) + files * stages.write
+        stored = max(stored, at) + -(-files // stages.writers) * stages.write
     last = max(stored, max(free))
     masks = sum(c.frames * c.sentences for c in clips)
     return Outcome(
@@ -126,9 +132,14 @@ def simulate(clips: Sequence[Clip], stages: Stages, gpus: int, *, largest_first:
         predicting=last,
         scoring=masks * stages.score / stages.cores,
         idle=1 - busy / (gpus * last),
-        storing=sum(c.sentences for c in clips) * stages.write,
+        storing=sum(-(-c.sentences // stages.writers) for c in clips) * stages.write,
         reading=sum(c.frames for c in clips) * stages.frame_bytes / stages.storage,
+        longest=max(_gpu(c, stages) for c in clips),
     )
+
+
+def _gpu(clip: Clip, stages: Stages) -> float:
+    return clip.frames * (stages.gpu_frame + stages.gpu_sentence * (clip.sentences - 1))
 
 
 def read_meta(path: Path, ids: Path | None = None) -> list[Clip]:
@@ -210,13 +221,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(
         f"{len(clips)} videos, {sum(c.frames for c in clips)} frames, {sum(c.sentences for c in clips)} sentences"
     )
-    print("gpus  order           load  predict  score   total  GPUs idle  storing  reading")
+    print("gpus  order           load  predict  score   total  GPUs idle  storing  reading  longest")
     for gpus in map(int, args.gpus.split(",")):
         for first, order in ((False, "dataset's"), (True, "largest first")):
             o = simulate(clips, stages, gpus, largest_first=first)
             print(
                 f"{gpus:4}  {order:13}{o.loading:7.1f}{o.predicting:9.1f}{o.scoring:7.1f}{o.total:8.1f}"
-                f"{100 * o.idle:9.0f} %{o.storing:9.1f}{o.reading:9.1f}"
+                f"{100 * o.idle:9.0f} %{o.storing:9.1f}{o.reading:9.1f}{o.longest:9.1f}"
             )
 
 

@@ -1,14 +1,19 @@
 import csv
+import errno
 import multiprocessing
+import os
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
+from refseg.bench.atomic import DiskFullError
 from refseg.bench.errors import InputError
+from refseg.bench.locks import locked
 from refseg.methods.training import Training, cosine_with_warmup
 
 
@@ -174,3 +179,53 @@ def test_a_checkpoint_may_hold_only_what_is_learnable(tmp_path):
         run.run(resume=False)
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["network"]
     assert set(state) == {"weight", "bias"}
+
+
+def test_a_second_training_in_a_folder_is_told(tmp_path):
+    with locked(tmp_path, "training"), pytest.raises(InputError, match="Another training is at work"):
+        training(tmp_path)[1].run(resume=False)
+
+
+def test_a_folder_that_cannot_be_written_is_told():
+    # Nobody, not even root, makes a folder there.
+    with pytest.raises(InputError, match="/proc/refseg/out cannot be written"):
+        training(Path("/proc/refseg/out"))[1].run(resume=False)
+
+
+@pytest.mark.parametrize("write", [1, 2, 3])
+def test_a_full_disk_costs_what_is_after_the_last_checkpoint(tmp_path, monkeypatch, write):
+    whole, run = training(tmp_path / "whole")
+    run.run(resume=False)
+    replace, done = os.replace, []
+
+    def full(source, target):
+        done.append(target)
+        if len(done) >= write:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    _, run = training(tmp_path / "parts")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(DiskFullError, match=r"No space is left for .*checkpoint\.pt"):
+            run.run(resume=False)
+    parts, run = training(tmp_path / "parts")
+    run.run(resume=write > 1)
+    assert torch.equal(parts.weight, whole.weight) and log(tmp_path / "parts") == log(tmp_path / "whole")
+    assert not list((tmp_path / "parts").glob(".tmp-*"))
+
+
+def test_a_log_goes_on_with_what_was_summed_up_before_a_checkpoint(tmp_path):
+    """Checkpoints every third step and a log every second one: a mean has a step on either side."""
+    logs = []
+    for name, stop_at in (("whole", None), ("parts", 5)):
+        _, run = training(tmp_path / name, stop_at=stop_at)
+        run.checkpoint_every = 3
+        if stop_at is not None:
+            with pytest.raises(Stop):
+                run.run(resume=False)
+            _, run = training(tmp_path / name)
+            run.checkpoint_every = 3
+        run.run(resume=stop_at is not None)
+        logs.append(log(tmp_path / name))
+    assert logs[0] == logs[1]
