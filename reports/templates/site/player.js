@@ -44,6 +44,7 @@
       const image = sheet(Math.floor(state.frame / index.perSheet));
       const context = canvas.getContext("2d");
       context.imageSmoothingEnabled = false;
+      byId("panels").setAttribute("aria-busy", String(!image.complete));
       if (image.complete && image.naturalWidth) {
         const top = (state.frame % index.perSheet) * height;
         context.drawImage(image, 0, top, width, height, 0, 0, canvas.width, canvas.height);
