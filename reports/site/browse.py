@@ -166,7 +166,7 @@ class _Table:
         self._attributes = _attributes(videos)
         self.protocol, self._names = _sentence_protocol(runs, videos)
         self._scores = {run.number: _scores(run, self.protocol) for run in runs}
-        self._columns: dict[int, list[list[float] | None]] = {run.number: [] for run in runs}
+        self._columns: dict[int, list[list[float | None] | None]] = {run.number: [] for run in runs}
         self._judged: dict[int, list[Judged | None]] = {run.number: [] for run in runs}
 
     def judge(self, judged: Mapping[int, Sequence[Judged | None]]) -> None:
@@ -182,9 +182,9 @@ class _Table:
             for run, column in self._columns.items():
                 item = self._scores[run].get((video.id, expression.id))
                 column.append(None if item is None else [rounded(item.get(n)) for n in self._names])
-        for column in self._judged.values():
+        for judged in self._judged.values():
             # A video that could not be looked at.
-            column += [None] * (len(self.sentences) - len(column))
+            judged += [None] * (len(self.sentences) - len(judged))
 
     def errors(self) -> list[Errors]:
         """Return each run's errors."""

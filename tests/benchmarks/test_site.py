@@ -3,7 +3,7 @@
     pytest -m "big and browser" -s tests/benchmarks/test_site.py
 
 Frames are RefShapes' own, masks the truth's, which have as many run lengths as good predictions. Loading is the least
-of five rounds in Chromium, each with an empty cache.
+of three rounds in Chromium, each with an empty cache.
 """
 
 import shutil
@@ -20,7 +20,7 @@ from refseg.datasets.refshapes.dataset import RefShapes
 from refseg.reports.site import write_site
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ROUNDS = 5
+ROUNDS = 3
 PATIENCE = 600_000
 
 pytestmark = [pytest.mark.big, pytest.mark.browser]

@@ -1,5 +1,5 @@
 "use strict";
-// Masks: COCO's compressed run lengths (rleFrString of maskApi.c, in words in docs/page.md), and how they are drawn.
+// Masks: COCO's compressed run lengths (rleFrString of pycocotools' maskApi.c), and how they are drawn.
 
 (() => {
   const FILL = 0.4;
@@ -50,14 +50,18 @@
     [canvas.width, canvas.height] = [width, height];
     const context = canvas.getContext("2d");
     const image = context.createImageData(width, height);
+    const pixels = image.data;
+    const inside = Math.round(255 * fill);
     const mask = decode(counts, height, width);
     const reach = Math.max(1, Math.round(width / 320));
     for (let y = 0; y < height; y++) {
       for (let x = 0; x < width; x++) {
         const at = y * width + x;
         if (!mask[at]) continue;
-        const opaque = isEdge(mask, height, width, y, x, reach) ? 1 : fill;
-        image.data.set([red, green, blue, Math.round(255 * opaque)], 4 * at);
+        pixels[4 * at] = red;
+        pixels[4 * at + 1] = green;
+        pixels[4 * at + 2] = blue;
+        pixels[4 * at + 3] = isEdge(mask, height, width, y, x, reach) ? 255 : inside;
       }
     }
     context.putImageData(image, 0, 0);

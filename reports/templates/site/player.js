@@ -44,6 +44,7 @@
       const image = sheet(Math.floor(state.frame / index.perSheet));
       const context = canvas.getContext("2d");
       context.imageSmoothingEnabled = false;
+      byId("panels").setAttribute("aria-busy", String(!image.complete));
       if (image.complete && image.naturalWidth) {
         const top = (state.frame % index.perSheet) * height;
         context.drawImage(image, 0, top, width, height, 0, 0, canvas.width, canvas.height);
@@ -230,6 +231,12 @@
         element("bdi", {}, id), ...attributes.map(([n, v]) => ` · ${n.replaceAll("_", " ")}: ${v}`));
     }
 
+    function without(text, kind) {
+      byId("panels").replaceChildren(element("p", { class: kind }, text));
+      byId("panels").setAttribute("aria-busy", "false");
+      byId("timelines").replaceChildren();
+    }
+
     async function show(at, frame = 0) {
       const next = index.videos[index.sentences[at][0]];
       const other = next !== video;
@@ -238,8 +245,7 @@
       byId("frame").max = Math.max(0, video.shown - 1);
       if (!video.file) {
         data = null;
-        byId("panels").replaceChildren(element("p", { class: "soft" }, "No picture of this video."));
-        byId("timelines").replaceChildren();
+        without("No picture of this video.", "soft");
         return;
       }
       if (other || !data) {
@@ -249,7 +255,7 @@
           if (state.at !== at) return;
           data = loaded;
         } catch (error) {
-          byId("panels").replaceChildren(element("p", { class: "warn" }, `${error.message}.`));
+          without(`${error.message}.`, "warn");
           return;
         }
         byId("panels").replaceChildren();
