@@ -13,7 +13,6 @@ from refseg.reports.measured import Measured
 from refseg.reports.paper import SPECS
 from refseg.reports.qualitative import figure
 
-
 VIDEO = "../../escaped"
 
 
