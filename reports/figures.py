@@ -27,7 +27,7 @@ PREFERRED = ("dev_J&F", "dev_video_J", "dev_image_J")
 _COLOURS = tuple("#{:02x}{:02x}{:02x}".format(*PALETTE[i]) for i in (5, 6, 2, 3, 1, 0))
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.2, 1.2, 1.2)))
 _MARKERS = "osD^vP"
-_STYLE = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "pdf.fonttype": 42}
+_STYLE: Any = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "pdf.fonttype": 42}
 _WIDTH, _HEIGHT = 3.6, 2.7
 
 

@@ -29,7 +29,7 @@ _WIDTH = 7.16  # Inches: the text of a page of two columns.
 _GAP, _HEAD, _LINE, _MARGIN, _SPACE = 0.04, 0.17, 0.13, 0.04, 0.08
 _LETTERS = 128  # Of seven points in the width of the figure.
 _FEW = 4
-_STYLE = {"font.size": 7, "pdf.fonttype": 42}
+_STYLE: Any = {"font.size": 7, "pdf.fonttype": 42}
 
 
 @dataclass(frozen=True)
