@@ -27,7 +27,7 @@ PREFERRED = ("dev_J&F", "dev_video_J", "dev_image_J")
 _COLOURS = tuple("#{:02x}{:02x}{:02x}".format(*PALETTE[i]) for i in (5, 6, 2, 3, 1, 0))
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.2, 1.2, 1.2)))
 _MARKERS = "osD^vP"
-_STYLE = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "pdf.fonttype": 42}
+_STYLE: Any = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "pdf.fonttype": 42}
 _WIDTH, _HEIGHT = 3.6, 2.7
 
 
@@ -117,7 +117,8 @@ def _draw_curves(ax: Axes, curves: Sequence[Curve], best: set[str]) -> None:
     ax.set_xlabel("training step")
     ax.set_ylabel(f"{curves[0].figure.removeprefix('dev_').replace('_', ' ')} on fresh samples (%)")
     ax.grid(alpha=0.25, linewidth=0.5)
-    ax.legend(frameon=False, fontsize=7)
+    for text in ax.legend(frameon=False, fontsize=7).get_texts():
+        text.set_parse_math(False)
 
 
 def _draw_scores(ax: Axes, table: Table, best: set[str]) -> None:
@@ -135,7 +136,7 @@ def _draw_scores(ax: Axes, table: Table, best: set[str]) -> None:
             capsize=2.5,
             markersize=5,
         )
-    ax.set_yticks(range(len(rows)), [_label(name, best) for name, _ in rows])
+    ax.set_yticks(range(len(rows)), [_label(name, best) for name, _ in rows], parse_math=False)
     ax.invert_yaxis()
     ax.margins(y=0.15)
     ax.set_xlabel(f"{column.metric} (%) and 95 % interval\n{column.group}, {column.protocol}")

@@ -227,6 +227,8 @@ def _speeds(content: Mapping[str, Any]) -> _Figures:
         return {}, {}
     if isinstance(told, Mapping):
         spread = [told.get("low"), told.get("high")]
-        bounds = {} if None in spread else {"fps_single": [float(s) for s in spread if s is not None]}
+        bounds: dict[str, Sequence[float]] = {}
+        if None not in spread:
+            bounds["fps_single"] = [float(s) for s in spread if s is not None]
         return {"fps_single": float(told["median"])}, bounds
     return {"fps_single": float(told)}, {}

@@ -118,7 +118,7 @@ def place(m: Measured) -> Place:
 
 def grids_of(m: Measured) -> set[str]:
     """Return the grids below whose folders a run lies."""
-    return GRIDS & {*m.run.split("/")[:-1]}
+    return {*m.run.split("/")[:-1]} & GRIDS
 
 
 def claim_rows(claims: Sequence[Claim]) -> list[list[Claim]]:

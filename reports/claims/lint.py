@@ -31,6 +31,12 @@ OURS: tuple[Kind, ...] = ("source", "name", "unit", "duplicate")
 
 _JF = ("J&F", "J", "F")
 _SLIGHTLY = Decimal("0.1")
+_WORDS: Mapping[str, str] = {
+    ">": "higher than",
+    "<": "lower than",
+    "=": "equal to",
+    "slightly <": "slightly lower than",
+}
 _COUNTS = ("learnable", "total")
 _SPEEDS = ("fps_single", "fps_amortised")
 
@@ -186,13 +192,14 @@ def _statements(p: Published) -> Iterator[Finding]:
         except InputError as error:
             yield Finding("name", s.source, s.section, str(error), s.where)
             continue
-        told = f"{s.text}: {_named(left)} {left.value} and {_named(right)} {right.value}"
+        one, other = (f"{_named(c)} {c.value}" for c in (left, right))
         if not _holds(s, left.value, right.value):
-            yield Finding("statement", s.source, s.section, f"{told}, which is not {s.relation}", s.where)
+            text = f"{s.text}: {one} is not {_WORDS[s.relation]} {other}"
+            yield Finding("statement", s.source, s.section, text, s.where)
         elif s.difference is not None:
             found = abs(left.value - right.value)
             if abs(found - s.difference) > left.half + right.half:
-                text = f"{told}, which differ by {found}, not by {s.difference}"
+                text = f"{s.text}: {one} and {other} differ by {found}, not by {s.difference}"
                 yield Finding("statement", s.source, s.section, text, s.where)
 
 
