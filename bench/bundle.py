@@ -12,17 +12,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from refseg.bench.errors import InputError
-from refseg.bench.layouts import open_run_folder, run_facts
+from refseg.bench.layouts import RunFacts, open_run_folder, run_facts
 from refseg.bench.layouts.export import new_target, refuse_taken
 from refseg.bench.runner import open_dataset
 from refseg.bench.scorer import refuse_other_dataset
 from refseg.bench.store import RECORD, RunFolder, missing_expressions
-from refseg.bench.types import Video
+from refseg.bench.types import Dataset, Video
 
 FORMAT = "refseg-bundle-1"
 MANIFEST = "bundle.json"
@@ -66,18 +67,36 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def run_videos(folder: RunFolder, root: str | None) -> tuple[list[Video], str]:
-    """Return the videos of a run that did not fail, and its key.
+@dataclass(frozen=True)
+class Made:
+    """A run beside the dataset that it was made on.
+
+    Attributes:
+        facts: What its record says.
+        dataset: The split.
+        videos: The run's videos, those that failed among them.
+    """
+
+    facts: RunFacts
+    dataset: Dataset
+    videos: Sequence[Video]
+
+    @property
+    def finished(self) -> list[Video]:
+        """The videos that did not fail."""
+        failed = {f["video"] for f in self.facts.failures}
+        return [v for v in self.videos if v.id not in failed]
+
+
+def made_on(folder: RunFolder, facts: RunFacts, root: str | None) -> Made:
+    """Open the dataset of a run.
 
     Raises:
-        InputError: The record is damaged, or the dataset is not there or another than the run's.
+        InputError: It is not there, or another than the run's.
     """
-    facts = run_facts(folder)
-    made_on = facts.dataset
-    dataset = open_dataset(made_on["name"], made_on["split"], root or made_on["root"], facts.options)
+    dataset = open_dataset(facts.dataset["name"], facts.dataset["split"], root, facts.options)
     refuse_other_dataset(facts, dataset, folder.path)
-    failed = {f["video"] for f in facts.failures}
-    return [v for v in list(dataset.videos())[: facts.videos] if v.id not in failed], facts.key
+    return Made(facts, dataset, list(dataset.videos())[: facts.videos])
 
 
 def _members(folder: RunFolder, root: str | None) -> Iterator[tuple[str, bytes]]:
@@ -91,11 +110,12 @@ def _members(folder: RunFolder, root: str | None) -> Iterator[tuple[str, bytes]]
         raise InputError(
             f"{folder.path / RESULT} is missing or damaged ({error}); score the run again."
         ) from None
-    videos, key = run_videos(folder, root)
+    facts = run_facts(folder)
+    made = made_on(folder, facts, root or facts.dataset["root"])
     yield RECORD, _json(_without_paths(record | {"dataset": record["dataset"] | {"root": None}}))
     yield RESULT, _json(_without_paths(result))
-    for video in sorted(videos, key=lambda v: v.id):
-        missing, notes = missing_expressions(folder, key, video)
+    for video in sorted(made.finished, key=lambda v: v.id):
+        missing, notes = missing_expressions(folder, facts.key, video)
         if missing:
             why = f" ({notes[0]})" if notes else ""
             raise InputError(

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from refseg.bench import provenance
-from refseg.bench.bundle import FORMAT, MANIFEST, RESULT, run_videos, sha256
+from refseg.bench.bundle import FORMAT, MANIFEST, RESULT, Made, made_on, sha256
 from refseg.bench.errors import InputError, RefsegError
 from refseg.bench.layouts import run_facts
 from refseg.bench.layouts.names import printable
 from refseg.bench.layouts.zips import ZipFiles
 from refseg.bench.progress import Progress, Silent
 from refseg.bench.results import each_protocol, score_run
-from refseg.bench.runner import open_dataset
 from refseg.bench.store import RECORD, DamagedPredictionError, RunFolder, SavedRun, video_key
 from refseg.bench.types import Video
 
@@ -90,16 +89,19 @@ def verify(
     record, result = _read(folder, RECORD), _read(folder, RESULT)
     try:
         findings += _record(record)
-        findings += _predictions(folder, record, root)
+        # The folder that a stranger's record may name is not looked at.
+        made = made_on(folder, run_facts(folder), root)
+        findings += _counts(record, made)
+        findings += _predictions(folder, made)
         recomputed = None
         if not any(f.kind == "prediction" for f in findings):
-            recomputed = _scored(folder, result, root, jobs, progress)
+            recomputed = _scored(folder, result, made, jobs, progress)
             numbers = list(_deviations(result, recomputed))
             findings += [Finding("number", where, text) for where, text in numbers]
         told = _told(record, result)
     except RefsegError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
         raise InputError(
             f"{path} is not as `bench bundle` writes it ({type(error).__name__}: {error}), so it proves nothing."
         ) from None
@@ -157,24 +159,27 @@ def _record(record: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding("record", name, f"{RECORD}: {name} is not what its key was made of.")
 
 
-def _predictions(folder: Bundle, record: Mapping[str, Any], root: str | None) -> Iterator[Finding]:
-    """Yield predictions that are missing, damaged, another run's, or of nothing."""
-    videos, key = run_videos(folder, root)
-    failed = len(record.get("failures", ()))
-    counts = {"videos": len(videos) + failed}
-    if not failed:
-        counts["expressions"] = sum(len(v.expressions) for v in videos)
-        counts["frames"] = sum(len(v) for v in videos)
-    for name, count in counts.items():
+def _counts(record: Mapping[str, Any], made: Made) -> Iterator[Finding]:
+    """Yield counts of the record that the dataset does not give."""
+    for name, count in (
+        ("videos", len(made.videos)),
+        ("videos_in_split", len(made.dataset.videos())),
+        ("expressions", sum(len(v.expressions) for v in made.videos)),
+        ("frames", sum(len(v) for v in made.videos)),
+    ):
         if record["counts"][name] != count:
             text = f"{RECORD}: counts.{name} is {record['counts'][name]!r} and the dataset gives {count}."
             yield Finding("record", f"counts.{name}", text)
+
+
+def _predictions(folder: Bundle, made: Made) -> Iterator[Finding]:
+    """Yield predictions that are missing, damaged, another run's, or of nothing."""
     expected = {MANIFEST, RECORD, RESULT}
-    for video in videos:
+    for video in made.finished:
         for expression in video.expressions:
             name = folder.prediction_path(video.id, expression.id).relative_to(folder.path).as_posix()
             expected.add(name)
-            fault = _prediction_fault(folder, key, video, expression.id)
+            fault = _prediction_fault(folder, made.facts.key, video, expression.id)
             if fault:
                 yield Finding("prediction", name, f"{printable(name)} {fault}")
     for name in sorted(folder.files.all_names - expected):
@@ -199,17 +204,15 @@ def _prediction_fault(folder: Bundle, key: str, video: Video, expression: str) -
 
 
 def _scored(
-    folder: Bundle, result: Mapping[str, Any], root: str | None, jobs: int | None, progress: Progress
+    folder: Bundle, result: Mapping[str, Any], made: Made, jobs: int | None, progress: Progress
 ) -> dict[str, Any]:
     """Return the result that the masks give."""
-    facts = run_facts(folder)
-    dataset = open_dataset(facts.dataset["name"], facts.dataset["split"], root, facts.options)
-    protocols = [str(one["protocol"]) for one in each_protocol(result)]
+    facts = made.facts
     scored = score_run(
-        dataset,
-        list(dataset.videos())[: facts.videos],
+        made.dataset,
+        made.videos,
         SavedRun(folder, facts.key),
-        protocols,
+        [str(one["protocol"]) for one in each_protocol(result)],
         facts.failures,
         jobs=jobs,
         progress=progress,

@@ -11,6 +11,7 @@ Higher scores count as well as lower ones: a score that rises without a reason i
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -72,25 +73,16 @@ def entry_rows(label: str, then: Entry, now: Entry, video_ids: frozenset[str]) -
     yield from _configuration(label, then, now)
     yield from _parameters(label, then.parameters, now.parameters)
     for protocol in dict.fromkeys([*then.protocols, *now.protocols]):
-        ours = [i for i in then.protocols.get(protocol, ()) if i["video"] in video_ids]
-        yield from _accuracy(
-            label, protocol, ours, now.protocols.get(protocol, ()), exact=now.exact and then.exact
+        before, after = (
+            [i for i in entry.protocols.get(protocol, ()) if i["video"] in video_ids] for entry in (then, now)
         )
-    before, failed = set(then.failures) & video_ids, set(now.failures)
-    if before or failed:
-        named = ", ".join(sorted(failed ^ before)[:5])
-        verdict = f"changed: {named}" if failed != before else "as before"
-        yield Row(
-            label,
-            "failures",
-            "failed videos",
-            len(before),
-            len(failed),
-            None,
-            None,
-            verdict,
-            failed != before,
-        )
+        yield from _accuracy(label, protocol, before, after, exact=now.exact and then.exact)
+    failed, fail = set(then.failures) & video_ids, set(now.failures) & video_ids
+    if failed or fail:
+        other = sorted(failed ^ fail)
+        verdict = f"changed: {', '.join(other[:5])}" if other else "as before"
+        counts = len(failed), len(fail)
+        yield Row(label, "failures", "failed videos", *counts, None, None, verdict, bool(other))
 
 
 def speed_row(label: str, what: str, then: Sequence[float], now: Sequence[float], allowed: float) -> Row:
@@ -107,8 +99,8 @@ def speed_row(label: str, what: str, then: Sequence[float], now: Sequence[float]
     low, high = found.interval or (found.value, found.value)
     slower, faster = low > allowed, high < 1 / allowed
     verdict = "slower" if slower else "faster" if faster else "within noise"
-    middle = [sorted(v)[len(v) // 2] for v in (then, now)]
-    return Row(label, "speed", what, *middle, found.value, found.interval, verdict, slower)
+    before, after = statistics.median(then), statistics.median(now)
+    return Row(label, "speed", what, before, after, found.value, found.interval, verdict, slower)
 
 
 def _configuration(label: str, then: Entry, now: Entry) -> Iterator[Row]:

@@ -45,7 +45,7 @@ class Observed:
 
 def watched() -> dict[str, Spec]:
     """Return what is watched: every registered tiny method, and the controls; by label."""
-    tiny = [(name, {}) for name in registry.expand_methods("all_tiny")]
+    tiny: list[Spec] = [(name, {}) for name in registry.expand_methods("all_tiny")]
     return {label_of(*spec): spec for spec in (*tiny, *CONTROLS)}
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ FRAMES = 4
 
 _LEAST_SECONDS = 0.05
 _MOST_REPEATS = 1000
+_VIDEOS = 48
 
 Work = Callable[[], object]
 
@@ -99,15 +101,15 @@ def harness_stages(dataset: Dataset, protocols: Sequence[str], reference: Work) 
     masks = _late_truth(dataset, video)
     stages = [
         Stage("read", lambda: [video.read(i) for i in range(len(video))], reference),
-        Stage("store", lambda: _stored(video, masks), reference),
+        Stage("store", partial(_stored, video, masks), reference),
     ]
     for name in protocols:
-        protocol, saved = registry.build_protocol(name), _Held(masks)
-        items = protocol.score_video(dataset, video, saved)
-        many = [replace(item, video=str(i)) for i in range(48) for item in items]
+        protocol = registry.build_protocol(name)
+        score = partial(protocol.score_video, dataset, video, _Held(masks))
+        many = [replace(item, video=str(i)) for i in range(_VIDEOS) for item in score()]
         stages += [
-            Stage(f"score {name}", lambda p=protocol, s=saved: p.score_video(dataset, video, s), reference),
-            Stage(f"intervals {name}", lambda p=protocol, m=many: intervals(p, m), reference),
+            Stage(f"score {name}", score, reference),
+            Stage(f"intervals {name}", partial(intervals, protocol, many), reference),
         ]
     return stages
 

@@ -127,19 +127,23 @@ def update(request: RegressRequest, reason: str, *, progress: Progress | None = 
     observed = looked_at(dataset, request.limit if old is None else old.dataset["videos"])
     if old is not None and old.dataset != observed.dataset:
         raise InputError(f"{path} is of other data than today's; leave --method out to rewrite it whole.")
+    if old is not None and request.rounds and not _same_machine(old):
+        raise InputError(
+            f"{path} was timed on another machine; leave --method out to rewrite it whole, or give --no-speed."
+        )
     run_all(specs, observed, Path(request.out), progress, fresh=request.fresh, jobs=request.jobs)
     count_all(specs, observed)
     if observed.errors:
         label, error = next(iter(observed.errors.items()))
         raise InputError(f"No baseline is written, since {label} does not run: {error}")
-    stages: Mapping[str, Sequence[float]] = {}
+    stages = {} if old is None else old.stages
     if request.rounds:
         stages = _timed(request, specs, observed, dataset, progress)
     made = Baseline(
         reason=" ".join(reason.split()),
         made=provenance.now(),
         code=_code(),
-        machine=_machine(),
+        machine=_machine() if old is None else old.machine,
         reference=_reference(),
         dataset=observed.dataset,
         stages=stages,
@@ -200,7 +204,9 @@ def _notes(request: RegressRequest, baseline: Baseline, observed: Observed) -> l
         share = f"{observed.dataset['videos']} of the baseline's {baseline.dataset['videos']} videos"
         notes.append(f"Only {share} are compared.")
     if request.runs is None and request.rounds:
-        if baseline.reference != _reference():
+        if not baseline.stages:
+            notes.append("It holds no timings, so speed is not compared; --update takes them in.")
+        elif baseline.reference != _reference():
             notes.append(
                 "Its times are in units of another reference, so speed is not compared; use --update."
             )

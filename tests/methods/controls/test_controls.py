@@ -112,6 +112,22 @@ def test_known_answers(name):
         assert (prediction.probabilities == prediction.masks).all()
 
 
+class Moving(Clips):
+    """The object is one row of pixels, another in every frame."""
+
+    def ground_truth(self, video_id, expression_id):
+        return GroundTruth(np.eye(FRAMES, SIZE[0], dtype=bool)[:, :, None] & np.ones(SIZE, bool))
+
+
+@pytest.mark.parametrize("late", [0, 1, 2, 9])
+def test_a_late_oracle_answers_with_the_truth_of_frames_before(late):
+    truth = Moving().ground_truth("many", "0").masks
+    found = answers(control("oracle", Moving(), frames_late=str(late)), Moving().videos()[0])
+    assert all((p.masks[0] == truth[max(0, t - late)]).all() for t, p in enumerate(found))
+    with pytest.raises(InputError, match="would know the future"):
+        control("oracle", frames_late="-1")
+
+
 def test_scores_on_real_scenes_are_what_arithmetic_says(tmp_path):
     """On RefShapes: the truth 100; of empty and full masks J from the share of frames and pixels of the truth."""
     request = {"dataset": "refshapes", "limit": 2, "page": False}
