@@ -12,6 +12,7 @@ from refseg.bench.cli import (
     data,
     doctor,
     export,
+    fetch,
     listing,
     params,
     report,
@@ -23,7 +24,22 @@ from refseg.bench.cli import (
 )
 from refseg.bench.errors import InputError, unknown_name
 
-COMMANDS = (run, score, compare, report, view, export, train, ablate, params, listing, data, traps, doctor)
+COMMANDS = (
+    run,
+    score,
+    compare,
+    report,
+    view,
+    export,
+    train,
+    ablate,
+    params,
+    listing,
+    data,
+    fetch,
+    traps,
+    doctor,
+)
 """Modules with ``add(subparsers)``, in the order of ``bench --help``."""
 
 

@@ -18,7 +18,7 @@ from refseg.bench.types import Dataset, Expression, FramePrediction, Method, Met
 from refseg.methods.boxes import BoxPrompt, masks_in_boxes, tight_box
 from refseg.methods.checkpoints import missing
 from refseg.methods.sam.promptable import SamPromptable, load_promptable
-from refseg.methods.sam.weights import SAM_TINY, file_sha256, find_sam, sam_wanted
+from refseg.methods.sam.weights import SAM_TINY, find_sam, sam_wanted, weights_sha256
 
 REVISION = "1"
 FTVR = (
@@ -141,4 +141,4 @@ def _sam(request: MethodRequest, size: str, given: str | None) -> tuple[SamPromp
     if path is None:
         raise missing([sam_wanted(size, given)])
     sam = load_promptable(size, path, device=request.device, dtype=request.dtype)
-    return sam, {} if request.device == "meta" else {path.name: file_sha256(path)}
+    return sam, {} if request.device == "meta" else {path.name: weights_sha256(path)}

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from refseg.bench.errors import InputError
+from refseg.bench.fetch import file_sha256
 from refseg.bench.options import parse_options
 from refseg.bench.types import Expression, FramePrediction, ImageArray, MethodInfo, MethodRequest, Video
 from refseg.methods.checkpoints import find_checkpoint
@@ -20,7 +21,7 @@ from refseg.methods.refsam.model import ImageFeatures, RefSam, TextFeatures, bui
 from refseg.methods.refsam.text import build_text_encoder
 from refseg.methods.refsam.weights import load_weights
 from refseg.methods.sam.transforms import Geometry, preprocess, resize_image, upsample_logits
-from refseg.methods.sam.weights import SAM_TINY, file_sha256, load_into, load_tensors, sam_wanted
+from refseg.methods.sam.weights import SAM_TINY, load_into, load_tensors, sam_wanted, weights_sha256
 
 REVISION = "1"
 REFSAM_TINY = Path(__file__).parent / "assets" / "refsam_tiny.safetensors"
@@ -237,7 +238,7 @@ def _load(name: str, config: RefSamConfig, options: RefSamOptions) -> tuple[RefS
     model = build_refsam(config, text)
     load_into(model.sam, load_tensors(sam_path), sam_path)
     metadata = load_weights(model, own_path)
-    sam_hash = file_sha256(sam_path)
+    sam_hash = weights_sha256(sam_path)
     made_on = metadata.get("sam_sha256", sam_hash)
     if made_on != sam_hash:
         raise InputError(
