@@ -9,6 +9,8 @@ from pathlib import Path
 
 from refseg.bench.config import config_path, load_config
 from refseg.bench.errors import InputError
+from refseg.bench.fetch import checkpoint_folders
+from refseg.methods.downloads import DOWNLOADS
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Wanted:
         name: Its key in the configuration's ``"checkpoints"``, e.g. ``"sam_vit_h"``.
         option: The ``--set`` option that names it.
         given: The option's value, or None.
-        file: Its published file name, looked for in ``$REFSEG_CHECKPOINTS``.
+        file: Its published file name, looked for in ``$REFSEG_CHECKPOINTS`` and where `bench fetch` puts it.
         source: Where it is published.
         expected: ``"SHA-256 …"`` or ``"revision …"`` of what is published.
         aliases: Other file names that are looked for after it.
@@ -51,9 +53,11 @@ def missing(wanted: Sequence[Wanted]) -> InputError:
     one = len(wanted) == 1
     folder = os.environ.get("REFSEG_CHECKPOINTS")
     where = f"$REFSEG_CHECKPOINTS={folder}" if folder else "the folder that $REFSEG_CHECKPOINTS names"
+    known = [w.name for w in wanted if w.name in DOWNLOADS]
+    fetched = f" `bench fetch {' '.join(known)}`, or" if known else ""
     return InputError(
         f"{'A checkpoint is' if one else f'{len(wanted)} checkpoints are'} missing: "
-        f"{' and '.join(map(str, wanted))}; put {'it' if one else 'them'} into {where} or give "
+        f"{' and '.join(map(str, wanted))};{fetched} put {'it' if one else 'them'} into {where} or give "
         f"{'its path' if one else 'their paths'}."
     )
 
@@ -82,9 +86,12 @@ def find_checkpoint(
         if folder
         else "$REFSEG_CHECKPOINTS is not set"
     )
+    fetched = f" `bench fetch {name}` fetches it." if name in DOWNLOADS else ""
     raise InputError(
         f"The checkpoint {name} is not set: give --set {option}=PATH, or name it under "
-        f'"checkpoints" in {config_path()}; {looked}.' + (f" Its source: {source}." if source else "")
+        f'"checkpoints" in {config_path()}; {looked}.'
+        + (f" Its source: {source}." if source else "")
+        + fetched
     )
 
 
@@ -102,9 +109,5 @@ def _find(name: str, given: str | None, option: str, files: Sequence[str]) -> Pa
                     f"The checkpoint {path} of {name} ({origin}) does not exist; give its right path."
                 )
             return Path(path)
-    folder = os.environ.get("REFSEG_CHECKPOINTS")
-    for file in files if folder else ():
-        path = Path(str(folder)) / file
-        if path.exists():
-            return path
-    return None
+    places = (folder / file for folder in checkpoint_folders() for file in files)
+    return next((path for path in places if path.exists()), None)

@@ -20,7 +20,7 @@ from refseg.methods.grounding_dino.load import detector_wanted, empty_detector, 
 from refseg.methods.oracle import OracleDetector, Truth
 from refseg.methods.sam.fast_encoder import EncoderOptions
 from refseg.methods.sam.promptable import SamFeatures, load_promptable
-from refseg.methods.sam.weights import SAM_TINY, file_sha256, find_sam, sam_wanted
+from refseg.methods.sam.weights import SAM_TINY, find_sam, sam_wanted, weights_sha256
 from refseg.methods.stages import Detection, Detector
 
 
@@ -124,7 +124,7 @@ class FirstFrame:
         path = SAM_TINY
         if not empty:
             path = self._found(also)
-            self.weights[path.name] = file_sha256(path)
+            self.weights[path.name] = weights_sha256(path)
         self.sam = load_promptable(
             options.sam, path, device=request.device, dtype=request.dtype, options=options
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from refseg.bench.cli.run_index import RunIndex, run_folders, state_of
 from refseg.bench.errors import InputError
 from refseg.bench.parsing import parse_json
 from refseg.bench.tables import coverage_text, interval, markdown_table, percent, tex
@@ -52,13 +54,15 @@ def collect(runs: Path) -> tuple[list[Row], list[str]]:
         raise InputError(f"The folder {runs} does not exist; give --runs DIR, where `bench run` wrote.")
     rows: list[Row] = []
     notes: list[str] = []
-    records = sorted(runs.rglob("run.json"))
-    for path in records:
-        try:
-            rows += _rows(path.parent, path.parent.relative_to(runs).as_posix())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            notes.append(f"{path.parent} is left out: its run.json or result.json is damaged ({error!r})")
-    if not records:
+    folders = run_folders(runs)
+    with RunIndex(runs) as index:
+        for folder in folders:
+            try:
+                rows += _indexed_rows(index, folder, folder.relative_to(runs).as_posix())
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                notes.append(f"{folder} is left out: its run.json or result.json is damaged ({error!r})")
+        index.keep_only([folder.relative_to(runs).as_posix() for folder in folders])
+    if not folders:
         raise InputError(f"{runs} holds no run; `bench run` writes one, or give another --runs DIR.")
     return rows, notes
 
@@ -72,6 +76,18 @@ def render(rows: Sequence[Row], form: str) -> str:
         groups.setdefault(f"{row.dataset} (version {row.version}), {row.protocol}", []).append(row)
     make = {"md": _markdown, "html": _html, "latex": _latex}[form]
     return make({title: _cells(group) for title, group in groups.items()})
+
+
+def _indexed_rows(index: RunIndex, folder: Path, name: str) -> list[Row]:
+    """Return a run's rows as the index has them, or read, and kept there."""
+    state = state_of(folder)
+    kept = index.get(name, state)
+    if kept is not None:
+        with contextlib.suppress(TypeError, KeyError):
+            return [Row(**{**one, "marks": tuple(one["marks"])}) for one in kept]
+    rows = _rows(folder, name)
+    index.put(name, state, [asdict(row) for row in rows])
+    return rows
 
 
 def _rows(folder: Path, name: str) -> list[Row]:

@@ -9,6 +9,7 @@ from refseg.bench.errors import InputError
 from refseg.methods.checkpoints import find_checkpoint
 from refseg.methods.deaot.build import build_deaot, config_of
 from refseg.methods.deaot.model import DeAot
+from refseg.methods.downloads import DOWNLOADS
 from refseg.methods.sam.weights import file_sha256, load_into, load_tensors
 
 
@@ -41,8 +42,7 @@ PUBLISHED = {
     "r50_deaotl": Published(
         "R50_DeAOTL_PRE_YTB_DAV.pth",
         "1QoChMkTVxdYZ_eBlZhK2acq9KMQZccPJ",
-        # Three public copies on the hub agree on it.
-        "7e8a8d83310739bac02817f6bf48b6bbe2bbd7d5325722f1084088eb3aee1e06",
+        DOWNLOADS["r50_deaotl"].sha256,
     ),
     "swinb_deaotl": Published("SwinB_DeAOTL_PRE_YTB_DAV.pth", "1g4E-F0RPOx9Nd6J7tU9AE1TjsouL4oZq"),
     "aott": Published("AOTT_PRE_YTB_DAV.pth", "1owPmwV4owd_ll6GuilzklqTyAd0ZvbCu"),

@@ -10,10 +10,11 @@ from typing import Any
 from refseg.bench.errors import InputError
 from refseg.bench.predict import one_line
 from refseg.methods.checkpoints import Wanted, find_wanted, missing
+from refseg.methods.downloads import DOWNLOADS
 from refseg.methods.grounding_dino.convert import configuration, convert, official_size
 from refseg.methods.grounding_dino.detector import DELIMITERS, DetectorOptions, GroundingDino
 from refseg.methods.hub import WEIGHTS, is_hub_id, snapshot
-from refseg.methods.sam.weights import file_sha256, load_tensors
+from refseg.methods.sam.weights import file_sha256, load_tensors, weights_sha256
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,14 @@ SIZES: Mapping[str, Published] = {
     "swint": Published(
         "groundingdino_swint_ogc.pth",
         "v0.1.0-alpha",
-        "3b3ca2563c77c69f651d7bd133e97139c186df06231157a64c507099c52bc799",
+        DOWNLOADS["groundingdino_swint"].sha256,
         "IDEA-Research/grounding-dino-tiny",
         "a2bb814dd30d776dcf7e30523b00659f4f141c71",
     ),
     "swinb": Published(
         "groundingdino_swinb_cogcoor.pth",
         "v0.1.0-alpha2",
-        "46270f7a822e6906b655b729c90613e48929d0f2bb8b9b76fd10a856f3ac6ab7",
+        DOWNLOADS["groundingdino_swinb"].sha256,
         "IDEA-Research/grounding-dino-base",
         "12bdfa3120f3e7ec7b434d90674b3396eccf88eb",
     ),
@@ -142,7 +143,7 @@ def _model(path: Path) -> tuple[Any, dict[str, str]]:
         state = convert(load_tensors(path))
         source = {"pretrained_model_name_or_path": None, "state_dict": state}
         source["config"] = configuration(official_size(state, path))
-        weights = {path.name: file_sha256(path)}
+        weights = {path.name: weights_sha256(path)}
     model: Any
     told: Mapping[str, Any]
     loader: Any = GroundingDinoForObjectDetection.from_pretrained

@@ -19,7 +19,7 @@ from refseg.methods.boxes import BoxPrompt, masks_in_boxes, tight_box
 from refseg.methods.checkpoints import missing
 from refseg.methods.sam.fast_encoder import REFERENCE_OPTIONS, EncoderOptions
 from refseg.methods.sam.promptable import SamPromptable, load_promptable
-from refseg.methods.sam.weights import SAM_TINY, file_sha256, find_sam, sam_wanted
+from refseg.methods.sam.weights import SAM_TINY, find_sam, sam_wanted, weights_sha256
 
 REVISION = "2"
 FTVR = (
@@ -146,4 +146,4 @@ def _sam(request: MethodRequest, size: str, options: RefineOptions) -> tuple[Sam
     if path is None:
         raise missing([sam_wanted(size, given)])
     sam = load_promptable(size, path, device=request.device, dtype=request.dtype, options=options)
-    return sam, {} if request.device == "meta" else {path.name: file_sha256(path)}
+    return sam, {} if request.device == "meta" else {path.name: weights_sha256(path)}

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from refseg.bench.errors import InputError
+from refseg.bench.fetch import file_sha256
 from refseg.bench.options import parse_options
 from refseg.bench.stages import stage
 from refseg.bench.types import (
@@ -32,7 +33,7 @@ from refseg.methods.refsam.weights import load_weights
 from refseg.methods.sam.fast_encoder import REFERENCE_OPTIONS, EncoderOptions
 from refseg.methods.sam.flops import encoder_flops
 from refseg.methods.sam.transforms import Geometry, preprocess, resize_image, upsample_logits
-from refseg.methods.sam.weights import SAM_TINY, file_sha256, load_into, load_tensors, sam_wanted
+from refseg.methods.sam.weights import SAM_TINY, load_into, load_tensors, sam_wanted, weights_sha256
 
 REVISION = "2"
 REFSAM_TINY = Path(__file__).parent / "assets" / "refsam_tiny.safetensors"
@@ -339,7 +340,7 @@ def check_sam(metadata: Mapping[str, str], path: str, sam_path: Path) -> str:
     Raises:
         InputError: They are others.
     """
-    sam_hash = file_sha256(sam_path)
+    sam_hash = weights_sha256(sam_path)
     made_on = metadata.get("sam_sha256", sam_hash)
     if made_on != sam_hash:
         raise InputError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,16 +10,9 @@ import torch
 from torch import Tensor
 
 from refseg.bench.errors import InputError
+from refseg.bench.fetch import file_sha256
 from refseg.methods.checkpoints import Wanted, find_wanted
-
-SAM_SHA256 = {
-    "sam_vit_b_01ec64.pth": "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
-    "sam_vit_l_0b3195.pth": "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
-    "sam_vit_h_4b8939.pth": "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
-}
-"""SAM's published checkpoints; the names begin with ``sam_`` and the size."""
-
-SAM_SOURCE = "https://dl.fbaipublicfiles.com/segment_anything/"
+from refseg.methods.downloads import DOWNLOADS, require_published
 
 SAM_TINY = Path(__file__).parent / "assets" / "sam_tiny.safetensors"
 """The tiny SAM that is shipped; ``bench train --recipe sam_refshapes`` makes it."""
@@ -29,8 +21,9 @@ SAM_TINY = Path(__file__).parent / "assets" / "sam_tiny.safetensors"
 def sam_wanted(size: str, given: str | None) -> Wanted:
     """Return SAM's published checkpoint of ``vit_b``, ``vit_l`` or ``vit_h``; ``given``: --set sam_checkpoint."""
     name = f"sam_{size}"
-    file = next(f for f in SAM_SHA256 if f.startswith(name))
-    return Wanted(name, "sam_checkpoint", given, file, SAM_SOURCE + file, f"SHA-256 {SAM_SHA256[file]}")
+    published = DOWNLOADS[name]
+    expected = f"SHA-256 {published.sha256}"
+    return Wanted(name, "sam_checkpoint", given, published.file, published.url, expected)
 
 
 def find_sam(size: str, given: str | None) -> Path | None:
@@ -40,10 +33,15 @@ def find_sam(size: str, given: str | None) -> Path | None:
     return find_wanted(sam_wanted(size, given))
 
 
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's content, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def weights_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file of weights, in hex.
+
+    Raises:
+        InputError: It has the name of a published checkpoint and is another file.
+    """
+    sha256 = file_sha256(path)
+    require_published(path.name, sha256)
+    return sha256
 
 
 def save_safetensors(state: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from refseg.bench.errors import InputError
+from refseg.bench.fetch import file_sha256
 from refseg.methods.grounding_dino import load
 from refseg.methods.grounding_dino.detector import DetectorOptions
-from refseg.methods.sam.weights import file_sha256
 
 pytestmark = pytest.mark.usefixtures("nothing_configured")
 
