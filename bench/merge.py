@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refseg.bench.types import BoolArray, Expression, FramePrediction, Video
 
@@ -55,14 +57,11 @@ def won_pixels(prediction: FramePrediction, rows: Sequence[int]) -> BoolArray:
         rows: Which of its K expressions are merged, in the order of the objects.
     """
     index = list(rows)
-    cut: float = CUT
-    if prediction.probabilities is None:
-        claims, cut = prediction.masks[index].view(np.int8), 1
-    else:
-        claims = prediction.probabilities[index]
-        if claims.dtype == np.float16:
-            # Positive halves are ordered as their bits are, and whole numbers are compared ten times faster.
-            claims, cut = claims.view(np.int16), int(np.float16(CUT).view(np.int16))
+    claims: NDArray[Any] = prediction.masks if prediction.probabilities is None else prediction.probabilities
+    claims, cut = claims[index], CUT
+    if claims.dtype == np.float16:
+        # Positive halves are ordered as their bits are, and whole numbers are compared ten times faster.
+        claims, cut = claims.view(np.int16), int(np.float16(CUT).view(np.int16))
     best = claims.max(axis=0)
     # What is at least CUT beats the background's 0.1, so that only the cut counts.
     won: BoolArray = (claims == best) & (best >= cut)

@@ -11,7 +11,7 @@ from refseg.bench.stages import listening, stage
 def ticks(monkeypatch):
     """Every look at the clock is one second after the one before."""
     seconds = itertools.count()
-    monkeypatch.setattr(module.time, "perf_counter", lambda: float(next(seconds)))
+    monkeypatch.setattr(StageClock, "_now", staticmethod(lambda: (float(n := next(seconds)), 2.0 * n)))
 
 
 def test_a_stage_inside_another_is_its_own(ticks):
@@ -26,7 +26,9 @@ def test_a_stage_inside_another_is_its_own(ticks):
         with stage("text"):
             pass
     # Each border is one look at the clock: the encoder has three stretches, each preprocessing one.
-    assert clock.stop() == {"other": 3.0, "visual encoder": 3.0, "preprocess": 2.0, "text": 1.0}
+    expected = {"other": 3.0, "visual encoder": 3.0, "preprocess": 2.0, "text": 1.0}
+    assert clock.stop().seconds == expected
+    assert clock.processor_seconds == {name: 2 * seconds for name, seconds in expected.items()}
 
 
 def test_the_device_is_waited_for_at_every_border():
@@ -44,11 +46,12 @@ def test_a_stage_that_fails_ends(ticks):
             raise ValueError("oh")
         with stage("write"):
             pass
-    assert clock.stop().keys() == {"other", "text", "write"}
+    assert clock.stop().seconds.keys() == {"other", "text", "write"}
 
 
 def test_stages_cost_nothing_where_nobody_listens(monkeypatch):
     monkeypatch.setattr(module.time, "perf_counter", None)
+    monkeypatch.setattr(module.time, "process_time", None)
     with stage("text"), stage("decode"):
         pass
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from refseg.bench.errors import InputError
+from refseg.bench.params import count_method
 from refseg.bench.speed.flops import counted
-from refseg.bench.speed.measure import SpeedRequest, measure, parameters
+from refseg.bench.speed.measure import PARAMETERS, SpeedRequest, measure
 from refseg.bench.speed.passes import chosen_expressions, shortened, timed_pass
 from refseg.bench.types import DatasetRequest, Expression, MethodRequest
 from refseg.datasets.refshapes import build as build_refshapes
@@ -61,12 +62,9 @@ def test_operations_are_counted_by_stage(squares, videos):
 
 
 def test_parameters_by_what_they_are_for(squares):
-    assert parameters(squares(MethodRequest("squares"))) == {
-        "total": 20 + 14,
-        "learnable": 20 + 14,
-        "active_per_frame": 14,
-        "text_encoder": 20,
-    }
+    counts = count_method("squares")
+    expected = {"total": 20 + 14, "learnable": 20 + 14, "active_per_frame": 14, "text_encoder": 20}
+    assert {name: counts[name] for name in PARAMETERS} == expected
 
 
 def test_other_masks_than_the_reference_s_fail_the_gate(squares):
