@@ -12,8 +12,8 @@ import statistics
 import time
 
 import torch
-from turns import by_turns, table
 
+from refseg.bench.speed.turns import by_turns, turns_table
 from refseg.methods.sam.build import SAM_CONFIGS, build_image_encoder
 from refseg.methods.sam.fast_encoder import EncoderOptions, FastEncoder
 from refseg.methods.sam.flops import encoder_flops
@@ -116,7 +116,7 @@ def main():
                 synchronise()
                 print(f"{name:36} differs by {off:.1e}; first call {time.perf_counter() - start:.1f} s")
         found = by_turns(sides, args.rounds, synchronise=synchronise)
-        print(table(found, baseline), flush=True)
+        print(turns_table(found, baseline), flush=True)
         if gpu:
             peak, work = matmul_rate(args.device), encoder_flops(config) * batch
             for name, times in found.items():

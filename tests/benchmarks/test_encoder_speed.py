@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from turns import by_turns, ratios, table
 
+from refseg.bench.speed.turns import by_turns, ratios, turns_table
 from refseg.methods.sam.build import SAM_CONFIGS, build_image_encoder
 from refseg.methods.sam.fast_block import Around, run_block
 
@@ -69,7 +69,7 @@ def test_block(benchmark, capsys, encoder, one_thread, kind):
         assert float((other - expected).abs().max() / expected.abs().max()) < 1e-5
     benchmark.extra_info.update({name: r[0] for name, r in ratios(times, "segment_anything").items()})
     with capsys.disabled():
-        print(f"\n{kind} block of ViT-B, one thread\n{table(times, 'segment_anything')}")
+        print(f"\n{kind} block of ViT-B, one thread\n{turns_table(times, 'segment_anything')}")
 
 
 @pytest.mark.benchmark(timer=time.process_time)
@@ -87,4 +87,4 @@ def test_bfloat16_where_the_processor_has_no_instructions_for_it(benchmark, caps
     known = {"avx512_bf16", "amx_bf16"} & set(Path("/proc/cpuinfo").read_text().split())
     with capsys.disabled():
         print(f"\na linear layer; instructions for bfloat16: {', '.join(sorted(known)) or 'none'}")
-        print(table(times, "float32"))
+        print(turns_table(times, "float32"))

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from turns import by_turns, ratios, table
 
 from refseg.bench.merge import won_pixels
+from refseg.bench.speed.turns import by_turns, ratios, turns_table
 from refseg.bench.types import FramePrediction
 from refseg.methods.sam.build import PIXEL_MEAN, PIXEL_STD
 from refseg.methods.sam.transforms import fit, normalise_and_pad, resize_image, upsample_logits
@@ -40,7 +40,7 @@ def compare(benchmark, capsys, what, ours, plain):
     benchmark.pedantic(ours, rounds=3)
     benchmark.extra_info["times_faster"] = ratios(times, "plain")["ours"][0]
     with capsys.disabled():
-        print(f"\n{what}\n{table(times, 'plain')}")
+        print(f"\n{what}\n{turns_table(times, 'plain')}")
 
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time)
