@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refseg.bench.types import BoolArray, Expression, FramePrediction, Video
 
 CUT = 0.5
-BACKGROUND = 0.1
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,18 @@ def won_pixels(prediction: FramePrediction, rows: Sequence[int]) -> BoolArray:
         rows: Which of its K expressions are merged, in the order of the objects.
     """
     index = list(rows)
-    if prediction.probabilities is None:
-        claims = prediction.masks[index].astype(np.float16)
-    else:
-        claims = prediction.probabilities[index]
-        claims = np.where(claims >= CUT, claims, np.float16(0))
-    winner = claims.argmax(axis=0)
-    claimed = claims.max(axis=0) > BACKGROUND
-    won: BoolArray = (np.arange(len(index))[:, None, None] == winner) & claimed
+    claims: NDArray[Any] = prediction.masks if prediction.probabilities is None else prediction.probabilities
+    claims, cut = claims[index], CUT
+    if claims.dtype == np.float16:
+        # Positive halves are ordered as their bits are, and whole numbers are compared ten times faster.
+        claims, cut = claims.view(np.int16), int(np.float16(CUT).view(np.int16))
+    best = claims.max(axis=0)
+    # What is at least CUT beats the background's 0.1, so that only the cut counts.
+    won: BoolArray = (claims == best) & (best >= cut)
+    taken = np.zeros_like(won[0])
+    for own in won:
+        own &= ~taken
+        taken |= own
     return won
 
 

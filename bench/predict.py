@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refseg.bench.errors import RefsegError
 from refseg.bench.progress import Progress, Task
@@ -240,12 +241,19 @@ def check_frame(name: str, prediction: FramePrediction, shape: tuple[int, int, i
         raise ContractError(f"{name} yields scores that are not finite in frame {prediction.frame}.")
     if prediction.probabilities is not None:
         _check(name, "probabilities", prediction.probabilities, shape, np.floating)
-        if not np.isfinite(prediction.probabilities).all():
+        if not _finite(prediction.probabilities):
             raise ContractError(
                 f"{name} yields probabilities that are not finite in frame {prediction.frame}."
             )
     if prediction.extras is not None:
         _check_extras(name, prediction.extras, shape[0])
+
+
+def _finite(values: NDArray[np.floating[Any]]) -> bool:
+    if values.dtype == np.float16:
+        # numpy looks at halves one by one; as whole numbers, those that are not finite have all exponent bits.
+        return bool(((values.view(np.uint16) & 0x7C00) != 0x7C00).all())
+    return bool(np.isfinite(values).all())
 
 
 def _check_extras(name: str, extras: Sequence[object], count: int) -> None:

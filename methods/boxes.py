@@ -51,7 +51,7 @@ def masks_in_boxes(
         answer = _answered(stage, features, boxes[i : i + BOXES_AT_ONCE], prompt)
         logits = answer.logits[:, 0]
         masks.append((logits > 0).cpu().numpy())
-        probabilities.append(logits.sigmoid().cpu().numpy().astype(np.float16))
+        probabilities.append(logits.sigmoid().half().cpu().numpy())
         scores.append(answer.scores[:, 0].cpu().numpy())
     return BoxMasks(np.concatenate(masks), np.concatenate(probabilities), np.concatenate(scores))
 

@@ -167,10 +167,10 @@ class FirstFrame:
 
     def text_encoder(self) -> nn.Module | None:
         """Return the detector's BERT, or None without a detector."""
-        found = self.detector
-        text: nn.Module | None = None
-        if isinstance(found, GroundingDino):
-            text = found.model.model.text_backbone
+        if not isinstance(self.detector, GroundingDino):
+            return None
+        text = self.detector.model.get_submodule("model.text_backbone")
+        assert isinstance(text, nn.Module)
         return text
 
     def look(self, video: Video, expressions: Sequence[Expression], features: SamFeatures) -> list[FirstMask]:

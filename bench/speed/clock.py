@@ -26,7 +26,9 @@ def synchroniser(device: str) -> Synchronise:
 
 
 class StageClock:
-    """Adds up the seconds of each stage; those of a stage inside another are the inner one's alone.
+    """Adds up the seconds of each stage, on the clock and of the processor (all threads of this process).
+
+    Those of a stage inside another are the inner one's alone.
 
     Args:
         synchronise: Waits for the device at every border.
@@ -35,8 +37,9 @@ class StageClock:
     def __init__(self, synchronise: Synchronise) -> None:
         self._synchronise = synchronise
         self._open: list[str] = []
-        self._since = time.perf_counter()
+        self._since = self._now()
         self.seconds: dict[str, float] = {}
+        self.processor_seconds: dict[str, float] = {}
 
     def enter(self, name: str) -> None:
         """A stage begins."""
@@ -51,19 +54,24 @@ class StageClock:
     def start(self) -> None:
         """Count from now on."""
         self._synchronise()
-        self._since = time.perf_counter()
+        self._since = self._now()
 
-    def stop(self) -> dict[str, float]:
-        """Return the seconds of each stage up to now."""
+    def stop(self) -> StageClock:
+        """Count up to now."""
         self._settle()
-        return dict(self.seconds)
+        return self
 
     def _settle(self) -> None:
         self._synchronise()
-        now = time.perf_counter()
+        now = self._now()
         name = self._open[-1] if self._open else OTHER
-        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._since
+        for sums, begun, ended in zip((self.seconds, self.processor_seconds), self._since, now, strict=True):
+            sums[name] = sums.get(name, 0.0) + ended - begun
         self._since = now
+
+    @staticmethod
+    def _now() -> tuple[float, float]:
+        return time.perf_counter(), time.process_time()
 
 
 def told(values: Sequence[float]) -> dict[str, Any]:

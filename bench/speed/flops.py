@@ -58,7 +58,7 @@ def _more() -> dict[Any, Any]:
     from torch.utils.flop_counter import sdpa_flop_count
 
     def attention(q: Any, k: Any, v: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
-        return int(sdpa_flop_count(q, k, v))
+        return int(sdpa_flop_count(q, k, v))  # type: ignore[no-untyped-call]
 
     found = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
     return {} if found is None else {found: attention}

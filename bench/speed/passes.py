@@ -86,8 +86,8 @@ def timed_pass(method: Method, work: Work, synchronise: Synchronise) -> PassTime
     return times
 
 
-def staged_pass(method: Method, work: Work, synchronise: Synchronise) -> dict[str, float]:
-    """Return the seconds of each stage; frames are decoded when they are asked for, and masks are written."""
+def staged_pass(method: Method, work: Work, synchronise: Synchronise) -> StageClock:
+    """Return the clock of the stages; frames are decoded when they are asked for, and masks are written."""
     clock = StageClock(synchronise)
     with tempfile.TemporaryDirectory() as folder, listening(clock):
         run = RunFolder(Path(folder))

@@ -48,7 +48,9 @@ def summary(result: Result) -> str:
         "",
         text_table(("frames a second", "median", "least", "most"), _speed_rows(result)),
         "",
-        text_table(("stage, one expression", "ms a frame", "least", "most"), _stage_rows(result)),
+        text_table(
+            ("stage, one expression", "ms a frame", "least", "most", "of the processor"), _stage_rows(result)
+        ),
         "",
         _latencies(result),
         _costs(result),
@@ -106,8 +108,9 @@ def _speed_rows(result: Result) -> list[tuple[str, ...]]:
 
 
 def _stage_rows(result: Result) -> list[tuple[str, ...]]:
+    processor = result["stages_processor_ms_per_frame"]
     stages = sorted(result["stages_ms_per_frame"].items(), key=lambda item: -item[1]["median"])
-    return [_row(name, v, "{:.2f}") for name, v in stages]
+    return [(*_row(name, v, "{:.2f}"), f"{processor[name]['median']:.2f}") for name, v in stages]
 
 
 def _row(name: str, values: Result, form: str) -> tuple[str, ...]:

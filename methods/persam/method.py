@@ -121,7 +121,7 @@ class PerSamGdino:
                 masks[group] = won.cpu().numpy()
                 # What an object lost to another is no longer its own, so that no later merge gives it back.
                 soft = torch.stack(logits).sigmoid() if len(group) == 1 else _kept(logits, won)
-                probabilities[group] = soft.cpu().numpy()
+                probabilities[group] = soft.half().cpu().numpy()
             scores = np.array(
                 [float(answers[k].scores[0, 0]) if k in answers else 0 for k in range(len(masks))]
             )

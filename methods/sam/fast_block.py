@@ -137,10 +137,10 @@ def _global(
         around.put(whole, grid)
         whole[:, :h, :w] = qkv
     split = (3, attention.num_heads, width // 3 // attention.num_heads)
-    _, k, v = whole.unflatten(-1, split).permute(3, 0, 4, 1, 2, 5).flatten(1, 2).unbind(0)
-    q = qkv.unflatten(-1, split)[:, :, :, 0].permute(0, 3, 1, 2, 4).flatten(0, 1)
+    _, k, v = whole.view(b, *grid, *split).permute(3, 0, 4, 1, 2, 5).flatten(1, 2).unbind(0)
+    q = qkv.view(b, h, w, *split)[:, :, :, 0].permute(0, 3, 1, 2, 4).flatten(0, 1)
     out = _attend(attention, q, k, v, form)  # (B * heads, h, w, d)
-    return out.unflatten(0, (b, -1)).permute(0, 2, 3, 1, 4).flatten(3)
+    return out.view(b, -1, h, w, split[-1]).permute(0, 2, 3, 1, 4).flatten(3)
 
 
 def _attend(attention: EncoderAttention, q: Tensor, k: Tensor, v: Tensor, form: Form) -> Tensor:
@@ -149,15 +149,15 @@ def _attend(attention: EncoderAttention, q: Tensor, k: Tensor, v: Tensor, form: 
     keys = k.shape[1:3]
     flat_q, flat_k, flat_v = q.flatten(1, 2), k.flatten(1, 2), v.flatten(1, 2)
     if not attention.use_rel_pos:
-        out = F.scaled_dot_product_attention(flat_q[None], flat_k[None], flat_v[None])[0]
-        return out.unflatten(1, (h, w))
+        out = F.scaled_dot_product_attention(flat_q[None], flat_k[None], flat_v[None])
+        return out.reshape(q.shape)
     terms = (
         torch.einsum("ghwc,hkc->ghwk", q, get_rel_pos(keys[0], keys[0], attention.rel_pos_h)[:h]),
         torch.einsum("ghwc,wkc->ghwk", q, get_rel_pos(keys[1], keys[1], attention.rel_pos_w)[:w]),
     )
     rel_h, rel_w = (t.flatten(1, 2) for t in terms)
     attend = _folded if form == "folded" else _biased
-    return attend(flat_q, flat_k, flat_v, rel_h, rel_w, attention.scale).unflatten(1, (h, w))
+    return attend(flat_q, flat_k, flat_v, rel_h, rel_w, attention.scale).reshape(q.shape)
 
 
 def _biased(q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor, scale: float) -> Tensor:

@@ -123,7 +123,7 @@ class FastEncoder:
         for i in range(self._depth):
             if skips and i == first:
                 x = _completed(start, x)
-            x, _ = self._block(i, x, grid)
+            x = self._block(i, x, grid)
             if i in self._taps:
                 maps.append(x)
         return x, maps
@@ -135,7 +135,7 @@ class FastEncoder:
         x = x[:, : cells[0], : cells[1]]
         maps = []
         for i in range(self._depth):
-            x, _ = self._block(i, x, grid, frozen.around[i])
+            x = self._block(i, x, grid, frozen.around[i])
             if i in self._taps:
                 maps.append(_completed(frozen.maps[i], x))
         return _completed(frozen.maps[self._depth - 1], x), maps
@@ -166,12 +166,12 @@ class FastEncoder:
             frozen.start = x
         return frozen
 
-    def _block(
-        self, i: int, x: Tensor, grid: tuple[int, int], around: Around | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def _block(self, i: int, x: Tensor, grid: tuple[int, int], around: Around | None = None) -> Tensor:
         form = self._form or ("folded" if x.device.type == "cuda" else "bias")
         adapters = self._adapters.get(str(i))
-        return self._run(self._encoder.blocks[i], x, grid=grid, adapters=adapters, around=around, form=form)
+        block = self._encoder.blocks[i]
+        out, _ = self._run(block, x, grid=grid, adapters=adapters, around=around, form=form)
+        return out
 
 
 def _completed(whole: Tensor, part: Tensor) -> Tensor:
@@ -183,7 +183,7 @@ def _completed(whole: Tensor, part: Tensor) -> Tensor:
 
 def patches(encoder: ImageEncoderViT, images: Tensor) -> Tensor:
     """Return what enters the first block, (B, h, w, C), for (B, 3, S, S) images."""
-    x = encoder.patch_embed(images)
+    x: Tensor = encoder.patch_embed(images)
     return x if encoder.pos_embed is None else x + encoder.pos_embed
 
 

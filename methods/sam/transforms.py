@@ -48,7 +48,9 @@ def normalise_and_pad(images: torch.Tensor, image_size: int) -> torch.Tensor:
     mean = torch.tensor(PIXEL_MEAN, device=images.device).view(1, 3, 1, 1)
     std = torch.tensor(PIXEL_STD, device=images.device).view(1, 3, 1, 1)
     h, w = images.shape[-2:]
-    return F.pad((images.float() - mean) / std, (0, image_size - w, 0, image_size - h))
+    out = torch.zeros(len(images), 3, image_size, image_size, device=images.device)
+    out[..., :h, :w].copy_(images).sub_(mean).div_(std)
+    return out
 
 
 def preprocess(image: NDArray[np.uint8], image_size: int) -> tuple[torch.Tensor, Geometry]:

@@ -71,3 +71,13 @@ def test_annotator_with_a_sentence_of_no_numbered_object_is_not_merged(objects):
 
 def test_sentences_without_annotator_are_not_merged():
     assert merge_groups(clip((("1",), None))) == []
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_every_type_is_merged_alike(dtype):
+    # Steps of an eighth make many ties, and there are values under 0 and above 1.
+    values = (np.random.default_rng(0).integers(-2, 10, (5, 30, 40)) / 8).astype(dtype)
+    for rows in ([0, 1, 2, 3, 4], [3, 1], [2]):
+        labels = argmax_with_background(values[rows])
+        won = won_pixels(prediction(values), rows)
+        assert np.array_equal(won, np.arange(1, len(rows) + 1)[:, None, None] == labels)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from refseg.bench.predict import ContractError, checked, predict_all
+from refseg.bench.predict import ContractError, check_frame, checked, predict_all
 from refseg.bench.progress import Silent
 from refseg.bench.store import RunFolder
 from refseg.bench.types import Expression, FramePrediction, MethodInfo, Video
@@ -137,3 +137,15 @@ def test_bad_image_costs_only_itself(tmp_path):
     done = run_all(Images(), images, folder)
     assert done.failures == [{"video": "bad", "error": "OSError: truncated"}]
     assert folder.read("a", "0") and folder.read("c", "0") and folder.read("bad", "0") is None
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_probabilities_must_be_finite_in_every_type(value, dtype):
+    largest = np.finfo(np.float16).max
+    fine = np.full((1, 2, 3), -largest, dtype)
+    fine[0, 0, 0] = np.finfo(np.float16).smallest_subnormal
+    check_frame("m", FramePrediction(0, fine > 0, np.ones(1, np.float32), fine), (1, 2, 3))
+    fine[0, 1, 2] = value
+    with pytest.raises(ContractError, match="not finite"):
+        check_frame("m", FramePrediction(0, fine > 0, np.ones(1, np.float32), fine), (1, 2, 3))

@@ -1,6 +1,7 @@
 import gc
 import weakref
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from refseg.methods.refsam import method as method_module
 from refseg.methods.refsam.config import CONFIGS
 from refseg.methods.refsam.method import RefSamMethod, RefSamOptions, shrink_to_360p
 from refseg.methods.refsam.model import build_refsam
+
+MINI = Path(__file__).parents[2] / "data/ref-davis-mini"
 
 
 def refsam(**options):
@@ -190,9 +193,9 @@ class Counted:
         self._frames, self._text = model.encode_frames, model.text
         model.encode_frames, model.text = self._count_frames, self._count_text
 
-    def _count_frames(self, images):
+    def _count_frames(self, images, content=None):
         self.frames += len(images)
-        return self._frames(images)
+        return self._frames(images, content)
 
     def _count_text(self, texts):
         self.sentences += len(texts)
@@ -234,3 +237,36 @@ def test_offloading_needs_masked_padding():
             RefSamOptions(offload_text=True),
             device=torch.device("cpu"),
         )
+
+
+@pytest.mark.parametrize("at_once", [2, 5])
+def test_frames_that_are_encoded_together_give_the_same_masks(video, at_once):
+    alone, together = (predicted(refsam(frames_at_once=n), video, frames=5) for n in (1, at_once))
+    assert [p.frame for p in together] == [0, 1, 2, 3, 4]
+    for a, b in zip(alone, together, strict=True):
+        np.testing.assert_allclose(a.probabilities, b.probabilities, atol=2e-3)
+
+
+def test_the_fast_encoder_gives_the_official_one_s_masks(video):
+    fast, official = (predicted(refsam(encoder=e), video, frames=3) for e in ("fast", "official"))
+    for a, b in zip(fast, official, strict=True):
+        np.testing.assert_allclose(a.probabilities, b.probabilities, atol=2e-3)
+        assert (a.masks == b.masks).mean() > 0.9999
+
+
+def test_frozen_padding_does_not_depend_on_what_was_seen_before(video):
+    from refseg.datasets.refdavis import build as build_davis
+
+    other = build_davis(DatasetRequest("refdavis17", root=str(MINI))).videos()[0]
+    frozen = refsam(padding="frozen")
+    first = predicted(frozen, video, frames=1)
+    predicted(frozen, other, other.expressions[:1], frames=1)
+    assert (predicted(frozen, video, frames=1)[0].probabilities == first[0].probabilities).all()
+    images = [replace(v, frame_ids=v.frame_ids[:1]) for v in (video, other)]
+    together = list(frozen.segment_images(images))
+    np.testing.assert_array_equal(together[0].probabilities, first[0].probabilities)
+
+
+def test_frames_at_once_must_be_some():
+    with pytest.raises(InputError, match="frames_at_once=0"):
+        refsam(frames_at_once=0)

@@ -9,6 +9,7 @@ from refseg.methods.refsam.text import (
     build_text_encoder,
     build_tiny_text,
     build_word_tokenizer,
+    empty_text_encoder,
     tiny_vocabulary,
 )
 
@@ -96,3 +97,25 @@ def test_stand_ins_of_every_family_feel_no_padding(name):
         TINY_FAMILIES[name]
     )
     torch.testing.assert_close(both.hidden[:1, :3], alone.hidden, atol=1e-5, rtol=1e-4)
+
+
+def t5(width, head, hidden, layers, heads):
+    """Parameters of a T5 encoder: words, layers of four projections, two matrices and two norms, position buckets."""
+    layer = 4 * width * head * heads + 2 * width * hidden + 2 * width
+    return 32128 * width + layers * layer + 32 * heads + width
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("t5-small", t5(512, 64, 2048, 6, 8)),
+        ("t5-3b", 1_240_909_824),
+        ("roberta-base", 124_645_632 - 768 * 769),
+        ("clip-large", 123_060_480),
+    ],
+)
+def test_empty_text_encoders_are_as_large_as_published(name, count):
+    encoder = empty_text_encoder(name)
+    assert sum(p.numel() for p in encoder.parameters()) == count
+    assert encoder.width == TEXT_WIDTHS[name]
+    assert all(p.is_meta for p in encoder.parameters())
