@@ -113,7 +113,7 @@ class _Exam:
     def videos(self) -> str:
         videos = list(self._dataset.videos())
         if not videos:
-            raise Breach("videos() is empty.")
+            raise Breach("videos() is empty; is the folder the right one?")
         _refuse_twice("video", (v.id for v in videos))
         for video in videos:
             _check_video(video)
