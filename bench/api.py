@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from refseg.bench import registry
 from refseg.bench.compare import compare
 from refseg.bench.errors import InputError
+from refseg.bench.predict import IMAGES_AT_ONCE
 from refseg.bench.progress import Progress
 from refseg.bench.results import each_protocol
-from refseg.bench.runner import IMAGES_AT_ONCE, RunRequest
+from refseg.bench.runner import RunRequest
 from refseg.bench.runner import open_dataset as open_registered
 from refseg.bench.runner import run as run_request
 from refseg.bench.scorer import ScoreRequest
