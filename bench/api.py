@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -131,8 +132,8 @@ class Result:
         return result_text(self.json)
 
     def _repr_html_(self) -> str:
-        html: str = self.table.style.format(precision=1).set_caption(self._title()).to_html()
-        return html
+        table: str = self.table.to_html(float_format="{:.1f}".format)
+        return f"<p>{html.escape(self._title())}</p>\n{table}"
 
     def _title(self) -> str:
         return f"{self.json.get('method', 'predictions')} on {self.json['dataset']} {self.json['split']}"

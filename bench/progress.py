@@ -109,6 +109,7 @@ class Bars:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
+        from rich.theme import Theme
 
         columns = (
             TextColumn("{task.description}"),
@@ -119,7 +120,9 @@ class Bars:
             TimeRemainingColumn(),
             TextColumn("left"),
         )
-        with RichProgress(*columns, console=Console(stderr=True)) as shown:
+        # Rich's cyan and green can hardly be read on white; text is in the terminal's own colour.
+        plain = Theme({"progress.download": "none", "progress.remaining": "none"})
+        with RichProgress(*columns, console=Console(stderr=True, theme=plain)) as shown:
             yield _Bar(shown, shown.add_task(title, total=total, rate=""), unit)
 
     def note(self, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Mapping
 
 from refseg.bench.cli.common import Commands
 from refseg.bench.errors import InputError
@@ -20,6 +21,17 @@ _KINDS = {
 
 _FILES = {"root", "out", "runs", "json", "folder", "predictions", "truth", "a", "b"}
 """Arguments whose values are files or folders."""
+
+
+_FUNCTIONS: Mapping[str, Callable[[str], str]] = {
+    "bash": lambda kind: (
+        f'_bench_{kind}() {{ compgen -W "$(bench list {kind} --names 2>/dev/null)" -- "$1"; }}'
+    ),
+    "zsh": lambda kind: (
+        f'_bench_{kind}() {{ compadd -- ${{(f)"$(bench list {kind} --names 2>/dev/null)"}} }}'
+    ),
+}
+"""A shell's function that completes the names of a kind."""
 
 
 def add(commands: Commands) -> None:
@@ -53,17 +65,9 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
     except ModuleNotFoundError:
         raise InputError("Completion is made by shtab, which is not installed; pip install shtab.") from None
     _mark(parser)
-    preamble = {
-        "bash": "\n".join(
-            f'_bench_{kind}() {{ compgen -W "$(bench list {kind} --names 2>/dev/null)" -- "$1"; }}'
-            for kind in _KINDS.values()
-        ),
-        "zsh": "\n".join(
-            f'_bench_{kind}() {{ compadd -- ${{(f)"$(bench list {kind} --names 2>/dev/null)"}} }}'
-            for kind in _KINDS.values()
-        ),
-    }
-    text: str = shtab.complete(parser, shell=shell, preamble=preamble)
+    text: str = shtab.complete(
+        parser, shell=shell, preamble="\n".join(map(_FUNCTIONS[shell], _KINDS.values()))
+    )
     return text
 
 

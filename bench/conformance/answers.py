@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -95,7 +96,7 @@ def _difference(a: FramePrediction, b: FramePrediction, rows: list[int]) -> str:
 
 def _kept(p: FramePrediction) -> FramePrediction:
     """Return a copy, since a method may yield the same arrays again with other values in them."""
-    copies = {
+    copies: dict[str, Any] = {
         name: value.copy()
         for name in ("masks", "scores", "probabilities")
         if isinstance(value := getattr(p, name), np.ndarray)

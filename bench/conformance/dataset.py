@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -113,7 +114,7 @@ class _Exam:
     def videos(self) -> str:
         videos = list(self._dataset.videos())
         if not videos:
-            raise Breach("videos() is empty.")
+            raise Breach("videos() is empty; is the folder the right one?")
         _refuse_twice("video", (v.id for v in videos))
         for video in videos:
             _check_video(video)
@@ -270,10 +271,9 @@ def _check_video(video: Video) -> None:
     for e in video.expressions:
         if not isinstance(e.text, str) or not e.text.strip():
             raise Breach(f"Expression {e.id} of video {video.id} has no text.")
-        if isinstance(e.object_ids, str) or not all(isinstance(i, str) for i in e.object_ids):
-            raise Breach(
-                f"object_ids of {video.id}/{e.id} is {e.object_ids!r}; a tuple of texts is expected."
-            )
+        ids: Any = e.object_ids
+        if isinstance(ids, str) or not all(isinstance(i, str) for i in ids):
+            raise Breach(f"object_ids of {video.id}/{e.id} is {ids!r}; a tuple of texts is expected.")
         try:
             json.dumps(dict(e.attributes), allow_nan=False)
         except (TypeError, ValueError) as error:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refseg.bench.errors import InputError, unknown_name
+from refseg.bench.options import NoOptions, parse_options
 from refseg.bench.types import DatasetInfo, DatasetRequest, Expression, GroundTruth, ImageArray, Video
 from refseg.datasets.refshapes.facts import Facts, look_at
 from refseg.datasets.refshapes.grammar import Sentence, make_sentence, sentences
@@ -137,8 +138,9 @@ def build(request: DatasetRequest) -> RefShapes:
     """Open a split of RefShapes.
 
     Raises:
-        InputError: An unknown split, or a root (RefShapes is drawn, not read).
+        InputError: An unknown split or option, or a root (RefShapes is drawn, not read).
     """
+    parse_options(NoOptions, request.options, owner="dataset refshapes")
     split = request.split or "val"
     known = [*VIDEO_SPLITS, *IMAGE_SPLITS]
     if split not in known:

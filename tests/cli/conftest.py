@@ -66,7 +66,8 @@ def start():
     running = []
 
     def start(*args, plugins=()):
-        path = os.pathsep.join(map(str, plugins))
+        # What is tested here is what the parent tests, also where it is not what is installed.
+        path = os.pathsep.join([*map(str, plugins), *filter(None, [os.environ.get("PYTHONPATH")])])
         running.append(
             subprocess.Popen(
                 [*MAIN, *map(str, args)],

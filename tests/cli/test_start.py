@@ -97,3 +97,11 @@ def test_fault_of_the_program_is_told_apart_from_wrong_input(bench, monkeypatch)
     assert done.code == 1 and done.sentence.startswith("a fault of this program, ZeroDivisionError: oh")
     monkeypatch.setenv("REFSEG_DEBUG", "1")
     assert "Traceback" in bench("list").err
+
+
+def test_arguments_come_from_a_file(bench, tmp_path):
+    (tmp_path / "list.args").write_text("# for the appendix\nmethods  # only these\n--json '-'\n")
+    assert bench("list", "@list.args").json == bench("list", "methods", "--json", "-").json
+    assert "gone.args" in bench("list", "@gone.args").sentence
+    (tmp_path / "odd.args").write_text("'methods\n")
+    assert "mend its quotes" in bench("list", "@odd.args").sentence

@@ -147,6 +147,16 @@ def test_every_name_stands_on_its_page():
         assert not missing, f"docs/{page} says nothing of {missing}"
 
 
+def test_messages_of_the_faq_are_messages_of_the_program():
+    files = [p for part in ("bench", "methods", "datasets", "reports") for p in (ROOT / part).rglob("*.py")]
+    # A message may go on in the next line of the source.
+    code = re.sub(r"[\"']\s*\n\s*f?[\"']", "", "\n".join(p.read_text("utf-8") for p in files))
+    messages = re.findall(r"\*\*`([^`]+)`", (ROOT / "docs/faq.md").read_text("utf-8"))
+    parts = [part.strip(" ,") for message in messages for part in message.split("…")]
+    assert len(messages) > 15
+    assert not [part for part in parts if len(part) >= 6 and part not in code]
+
+
 def test_every_page_is_in_the_site():
     nav = (ROOT / "mkdocs.yml").read_text("utf-8").partition("nav:")[2]
     missing = [p.name for p in PAGES[1:] if f": {p.name}\n" not in nav]

@@ -269,7 +269,8 @@ def test_every_question_has_a_method_that_fails_it():
 
 @pytest.mark.parametrize(("question", "method"), [(q, m) for q, ms in BROKEN.items() for m in ms])
 def test_broken_method_is_caught(check, question, method):
-    report = check(method)
+    # Looking at memory is the dear part.
+    report = check(method, skip=() if question == "memory" else ("memory",))
     assert report.faults.keys() == {question}, report
     assert len(report.faults[question]) > 20 and not report.passed
 

@@ -1,0 +1,58 @@
+"""Progress and notes can be read in a log file, and on a dark and a light terminal."""
+
+import io
+import re
+import sys
+
+import pytest
+
+from refseg.bench.progress import Bars, Plain, for_terminal
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-8][0-9;]*m")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    return sys.stderr
+
+
+def work(progress):
+    with progress.task("predicting", 3, "frames") as task:
+        task.advance(2)
+        task.note("video [b] failed: 'x' is [red]")
+        task.advance()
+
+
+def test_log_file_gets_lines_without_control_codes(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    progress = for_terminal()
+    assert isinstance(progress, Plain)
+    work(progress)
+    text = sys.stderr.getvalue()
+    assert "\x1b" not in text and "\r" not in text
+    assert text.splitlines()[0] == "bench: video [b] failed: 'x' is [red]"
+    assert re.fullmatch(r"predicting: 3/3 frames in [\d.]+ s \([\d.]+ frames/s\)", text.splitlines()[1])
+
+
+def test_terminal_gets_a_bar_whose_text_has_the_terminal_s_own_colour(terminal):
+    progress = for_terminal()
+    assert isinstance(progress, Bars)
+    work(progress)
+    text = terminal.getvalue()
+    assert "3/3" in text and "video [b] failed: 'x' is [red]" in text
+    # The bar itself may have a colour; words and numbers have none.
+    assert COLOUR.search(text) and not re.search(rf"{COLOUR.pattern}[^\x1b]*[A-Za-z0-9]", text)
+
+
+def test_no_color_is_heard(terminal, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    work(for_terminal())
+    assert "3/3" in terminal.getvalue() and not COLOUR.search(terminal.getvalue())
