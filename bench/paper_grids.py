@@ -34,7 +34,7 @@ IMAGES = Training(
     "refsam_refshapes",
     {"image_steps": "1000", "clip_steps": "0", "itm_token": "none", "evaluate_every": "250", "warmup": "100"},
     takes=_ON_IMAGES,
-    quick={"image_steps": "2", "images": "2", "warmup": "1"},
+    quick={"image_steps": "2", "images": "2", "warmup": "1", "watch": "1"},
 )
 CLIPS = Training(
     "refsam",
@@ -48,7 +48,7 @@ CLIPS = Training(
         "warmup": "50",
         "evaluate_every": "100",
     },
-    quick={"clip_steps": "2", "clips": "2", "warmup": "1"},
+    quick={"clip_steps": "2", "clips": "2", "warmup": "1", "watch": "1"},
 )
 """RefShapes' two phases, as the paper's: images first, then clips of three frames."""
 

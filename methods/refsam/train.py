@@ -69,6 +69,7 @@ class RefSamTrainOptions:
         visual_encoder: Size of the SAM whose weights ``sam`` are.
         start: Weights of an earlier training to begin with; tracking may be missing in them.
         validate: Videos of val whose J&F is measured at every evaluation as ``bench run`` does (0: none).
+        watch: Fresh videos that the ``dev_`` figures are of, and four times as many images, at most 64.
     """
 
     sam: str | None = None
@@ -100,6 +101,7 @@ class RefSamTrainOptions:
     visual_encoder: str = "tiny"
     start: str | None = None
     validate: int = 0
+    watch: int = 24
 
 
 @dataclass(frozen=True)
@@ -187,15 +189,13 @@ def clip_losses(model: RefSam, batch: ClipBatch, focal_weight: float) -> dict[st
 
 
 @torch.no_grad()
-def dev_iou(
-    model: RefSam, options: RefSamTrainOptions, image_size: int, *, clips: int = 24
-) -> dict[str, float]:
+def dev_iou(model: RefSam, options: RefSamTrainOptions, image_size: int) -> dict[str, float]:
     """Return the mean J of sentences in fresh images and, over all 16 frames, in fresh videos, in percent."""
-    images = collate([image_sample(DEV_SEED, i, 4) for i in range(64)], image_size)
+    images = collate([image_sample(DEV_SEED, i, 4) for i in range(min(64, 4 * options.watch))], image_size)
     out = {"dev_image_J": 100 * float(_mean_j(model, images).mean())}
     if options.clip_steps:
         values, kinds = [], []
-        for video in (clip_sample(DEV_SEED, i, 4, range(FRAMES)) for i in range(clips)):
+        for video in (clip_sample(DEV_SEED, i, 4, range(FRAMES)) for i in range(options.watch)):
             values.append(_mean_j(model, collate([video], image_size)))
             kinds += [s.type for s in video.sentences]
         j = torch.cat(values)

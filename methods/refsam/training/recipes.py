@@ -35,6 +35,7 @@ from refseg.methods.refsam.training.walk import clip_losses
 from refseg.methods.refsam.weights import load_start, save_weights
 from refseg.methods.sam.weights import file_sha256
 from refseg.methods.training import Training, cosine_with_warmup
+from refseg.methods.training_log import read_log
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,8 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
         Path(request.out) / f"{name}.safetensors",
         {"recipe": json.dumps(facts), "sam_sha256": file_sha256(sam_path)},
     )
-    return {**training.evaluate(), **spent}
+    last = {name: rows[-1][1] for name, rows in read_log(Path(request.out) / "log.csv").items()}
+    return {**last, **spent}
 
 
 def chosen_options(request: TrainRequest) -> RecipeOptions:
