@@ -258,6 +258,7 @@ def _training(
     steps = options.steps or math.ceil(options.epochs * len(clips) / options.batch)
     size = 1 if crew is None else crew.size
     own = 0 if crew is None else crew.rank
+    share_of(options, 0, own, size)
 
     def batch(step: int, _: int) -> list[Clip]:
         return [clips.draw(i) for i in share_of(options, step, own, size)]
