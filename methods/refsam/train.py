@@ -26,7 +26,7 @@ from refseg.datasets.refshapes.random import Stream
 from refseg.datasets.refshapes.scene import FRAMES
 from refseg.datasets.refshapes.train import VERSION, Sample, clip_sample, image_sample
 from refseg.methods.losses import dice_loss, focal_loss
-from refseg.methods.refsam.config import CONFIGS, DenseMode, TrackToken
+from refseg.methods.refsam.config import CONFIGS, DenseMode, RefSamConfig, TrackToken
 from refseg.methods.refsam.model import RefSam, build_refsam
 from refseg.methods.refsam.text import build_text_encoder
 from refseg.methods.refsam.training.validate import validation_scores
@@ -235,6 +235,20 @@ def parameter_groups(model: RefSam, options: RefSamTrainOptions) -> list[dict[st
     return groups
 
 
+def _config(options: RefSamTrainOptions) -> RefSamConfig:
+    return replace(
+        CONFIGS["refsam_tiny"],
+        use_adapter=options.use_adapter,
+        dense=options.dense,
+        itm_token=options.itm_token,
+        itm_residual=options.itm_residual,
+        mlp_layers=options.mlp_layers,
+        sparse=options.sparse,
+        text=options.text,
+        sam=sam_config(options.visual_encoder),
+    )
+
+
 def recipe(request: TrainRequest) -> Mapping[str, float]:
     """Train ``refsam_tiny``; writes ``refsam_tiny.safetensors`` (the learnable tensors) into ``request.out``.
 
@@ -246,17 +260,7 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
             f"Recipe {request.recipe} trains refsam_tiny, not {request.method}; give --method refsam_tiny."
         )
     options = parse_options(RefSamTrainOptions, request.options, owner=f"recipe {request.recipe}")
-    config = replace(
-        CONFIGS["refsam_tiny"],
-        use_adapter=options.use_adapter,
-        dense=options.dense,
-        itm_token=options.itm_token,
-        itm_residual=options.itm_residual,
-        mlp_layers=options.mlp_layers,
-        sparse=options.sparse,
-        text=options.text,
-        sam=sam_config(options.visual_encoder),
-    )
+    config = _config(options)
     size = config.sam.image_size
     torch.manual_seed(options.seed)
     text = build_text_encoder(config.text, use_attention_mask=config.text_attention_mask)

@@ -5,6 +5,7 @@ import json
 import math
 import multiprocessing
 import os
+import pickle
 import signal
 import socket
 from contextlib import contextmanager
@@ -287,6 +288,62 @@ def test_frames_and_sentences_are_encoded_once_where_they_are_kept(real_root):
     # Room for nothing keeps nothing, and still answers.
     clip_losses(model, Encoders(model, text_gib=1e-9, frame_gib=1e-9), clips[:1])
     assert calls["frames"] > 0
+
+
+@pytest.fixture
+def coco(real_root, tmp_path, monkeypatch):
+    """RefCOCO, RefCOCO+ and RefCOCOg with two real frames as their images, found by $REFSEG_DATA."""
+    folder = tmp_path / "data"
+    (folder / "train2014").mkdir(parents=True)
+    for number, video in enumerate(("libby", "car-shadow"), 1):
+        frame = real_root / f"valid/JPEGImages/{video}/00000.jpg"
+        (folder / f"train2014/{number}.jpg").write_bytes(frame.read_bytes())
+    square = [[300, 100, 600, 100, 600, 400, 300, 400]]
+    instances = {
+        "images": [{"id": i, "file_name": f"{i}.jpg", "height": 480, "width": 854} for i in (1, 2)],
+        "annotations": [
+            {"id": i, "image_id": i, "segmentation": square, "iscrowd": 0, "category_id": 1} for i in (1, 2)
+        ],
+        "categories": [],
+    }
+    for name, made_by in (("refcoco", "unc"), ("refcoco+", "unc"), ("refcocog", "umd")):
+        (folder / name).mkdir()
+        (folder / name / "instances.json").write_text(json.dumps(instances))
+        refs = [
+            {
+                "ref_id": i,
+                "ann_id": i,
+                "image_id": i,
+                "category_id": 1,
+                "split": split,
+                "sent_ids": [i],
+                "sentences": [{"sent_id": i, "raw": text, "sent": text, "tokens": text.split()}],
+            }
+            for i, split, text in ((1, "train", f"the dog of {name}"), (2, "val", f"the car of {name}"))
+        ]
+        (folder / name / f"refs({made_by}).p").write_bytes(pickle.dumps(refs, protocol=2))
+    monkeypatch.setenv("REFSEG_DATA", str(folder))
+    monkeypatch.setenv("REFSEG_CACHE", "")
+
+
+def by_recipe(name, out, **options):
+    given = {k: v for k, v in SMALL.items() if k not in ("datasets", "clip_frames")}
+    given |= {"steps": "1", "batch": "3"} | {k: str(v) for k, v in options.items()}
+    return recipe(TrainRequest("refsam_tiny", name, given, str(out)))
+
+
+def test_pretraining_mixes_refcocos_three_datasets(coco, tmp_path, monkeypatch):
+    seen, inner = [], recipes.clip_losses
+    monkeypatch.setattr(recipes, "clip_losses", lambda m, e, b, **k: (seen.extend(b), inner(m, e, b, **k))[1])
+    by_recipe("refcoco_pretrain", tmp_path / "pre")
+    assert {c.text for c in seen} == {f"the dog of {n}" for n in ("refcoco", "refcoco+", "refcocog")}
+    assert all(len(c.frames) == 1 and min(c.masks.shape[1:]) >= 296 for c in seen)
+
+
+def test_images_are_trained_for_without_tracking_and_scored_as_images_are(coco, tmp_path):
+    figures = by_recipe("ris_refcocog", tmp_path / "ris", lr=0, decoder_lr=0, adapter_lr=0)
+    assert 0 <= figures["val_oIoU"] <= 100 and 0 <= figures["val_mIoU"] <= 100
+    assert not any(n.startswith("itm.") for n in load_tensors(tmp_path / "ris/refsam_tiny.safetensors"))
 
 
 def test_recipes_share_batches_without_gap_or_overlap():
