@@ -195,7 +195,7 @@ def visual_encoder() -> Grid:
         quick={"steps": "2", "images": "2", "warmup": "1"},
     )
     names = (("tiny-b", "ViT-B"), ("tiny-l", "ViT-L"), ("tiny-h", "ViT-H"))
-    rows = tuple((f"{p} (small stand-in)", p, {"visual_encoder": n}, {}) for n, p in names)
+    rows: tuple[Row, ...] = tuple((f"{p} (small stand-in)", p, {"visual_encoder": n}, {}) for n, p in names)
     made = _grid(
         "visual_encoder",
         "Visual encoder",

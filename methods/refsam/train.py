@@ -20,8 +20,8 @@ from torch import Tensor
 
 from refseg.bench.errors import InputError
 from refseg.bench.options import parse_options
+from refseg.bench.registry import build_dataset
 from refseg.bench.types import DatasetRequest, TrainRequest
-from refseg.datasets.refshapes.dataset import build as build_refshapes
 from refseg.datasets.refshapes.random import Stream
 from refseg.datasets.refshapes.scene import FRAMES
 from refseg.datasets.refshapes.train import VERSION, Sample, clip_sample, image_sample
@@ -218,7 +218,7 @@ def _mean_j(model: RefSam, batch: ClipBatch) -> Tensor:
 def _validation(model: RefSam, options: RefSamTrainOptions) -> dict[str, float]:
     if not options.validate:
         return {}
-    dataset = build_refshapes(DatasetRequest("refshapes", "val"))
+    dataset = build_dataset(DatasetRequest("refshapes", "val"))
     videos = dataset.videos()[: options.validate]
     return validation_scores(model, dataset, videos, device=torch.device("cpu"))
 

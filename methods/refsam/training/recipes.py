@@ -25,7 +25,7 @@ from refseg.bench.registry import build_dataset
 from refseg.bench.types import Dataset, DatasetRequest, TrainRequest
 from refseg.methods.accelerated import Accelerated, launched
 from refseg.methods.refsam.config import CONFIGS, ModelSwitches, configured, variant
-from refseg.methods.refsam.method import check_sam, load_base
+from refseg.methods.refsam.method import check_sam, find_sam_weights, load_base
 from refseg.methods.refsam.model import RefSam
 from refseg.methods.refsam.training.augment import NONE, Augmentation
 from refseg.methods.refsam.training.clips import Clip, Clips
@@ -164,9 +164,8 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
     sources = _open_all(options.datasets, options.root)
     torch.manual_seed(options.seed)
     config = configured(CONFIGS[name], options)
-    model, sam_path = load_base(
-        name, config, sam_checkpoint=options.sam_checkpoint, text_checkpoint=options.text_checkpoint
-    )
+    sam_path = find_sam_weights(name, options.sam_checkpoint)
+    model = load_base(config, sam_path, options.text_checkpoint)
     if options.start:
         check_sam(load_start(model, Path(options.start)), options.start, sam_path)
     model.recompute = options.recompute
