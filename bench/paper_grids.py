@@ -29,12 +29,14 @@ _ON_IMAGES = (
 )
 """What trainings on images take: all but tracking and clips."""
 
+_QUICK: Switches = {"warmup": "1", "watch": "1", "processes": "1"}
+
 IMAGES = Training(
     "images",
     "refsam_refshapes",
     {"image_steps": "1000", "clip_steps": "0", "itm_token": "none", "evaluate_every": "250", "warmup": "100"},
     takes=_ON_IMAGES,
-    quick={"image_steps": "2", "images": "2", "warmup": "1"},
+    quick={"image_steps": "2", "images": "4", **_QUICK},
 )
 CLIPS = Training(
     "refsam",
@@ -48,7 +50,7 @@ CLIPS = Training(
         "warmup": "50",
         "evaluate_every": "100",
     },
-    quick={"clip_steps": "2", "clips": "2", "warmup": "1"},
+    quick={"clip_steps": "2", "clips": "3", **_QUICK},
 )
 """RefShapes' two phases, as the paper's: images first, then clips of three frames."""
 
@@ -193,7 +195,7 @@ def visual_encoder() -> Grid:
         quick={"steps": "2", "images": "2", "warmup": "1"},
     )
     names = (("tiny-b", "ViT-B"), ("tiny-l", "ViT-L"), ("tiny-h", "ViT-H"))
-    rows = tuple((f"{p} (small stand-in)", p, {"visual_encoder": n}, {}) for n, p in names)
+    rows: tuple[Row, ...] = tuple((f"{p} (small stand-in)", p, {"visual_encoder": n}, {}) for n, p in names)
     made = _grid(
         "visual_encoder",
         "Visual encoder",

@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 
 from refseg.bench.atomic import sweep, writing
-from refseg.bench.errors import InputError
+from refseg.bench.errors import InputError, RefsegError
 from refseg.bench.locks import locked
 from refseg.methods.curve import draw_curve
 from refseg.methods.team import Crew, Team
@@ -25,8 +25,11 @@ T = TypeVar("T")
 Losses = dict[str, torch.Tensor]
 
 
-class Steps(Dataset[T]):
-    """The batches of a training as a map from step to batch; a step's batch depends on nothing but the step."""
+class Steps(Dataset[T | RefsegError]):
+    """The batches of a training as a map from step to batch; a step's batch depends on nothing but the step.
+
+    An error of ours is handed over as it is: raised in a worker process it would come back as another one.
+    """
 
     def __init__(self, make: Callable[[int], T], start: int, stop: int) -> None:
         self._make, self._start, self._stop = make, start, stop
@@ -34,10 +37,13 @@ class Steps(Dataset[T]):
     def __len__(self) -> int:
         return self._stop - self._start
 
-    def __getitem__(self, index: int) -> T:
+    def __getitem__(self, index: int) -> T | RefsegError:
         if index >= len(self):
             raise IndexError(index)
-        return self._make(self._start + index)
+        try:
+            return self._make(self._start + index)
+        except RefsegError as error:
+            return error
 
 
 def _identity(batch: Any) -> Any:
@@ -185,7 +191,10 @@ class Training:
             collate_fn=_identity,
             worker_init_fn=_one_thread,
         )
-        return enumerate(loader, start)
+        for step, batch in enumerate(loader, start):
+            if isinstance(batch, RefsegError):
+                raise batch
+            yield step, batch
 
     def _shown(self, batches: Iterator[tuple[int, Any]], start: int) -> Iterator[tuple[int, Any]]:
         from rich.console import Console
@@ -217,9 +226,7 @@ class Training:
             (self.out / "log.csv").unlink(missing_ok=True)
         return 0, {"wall_seconds": 0.0, "cpu_seconds": 0.0}, {}
 
-    def _restore(
-        self, scheduler: LambdaLR, leads: bool
-    ) -> tuple[int, dict[str, float], dict[str, float]]:
+    def _restore(self, scheduler: LambdaLR, leads: bool) -> tuple[int, dict[str, float], dict[str, float]]:
         if not self._checkpoint.exists():
             raise InputError(
                 f"{self._checkpoint} does not exist, so there is nothing to resume; leave --resume out."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from refseg.bench.cli.common import (
     Commands,
@@ -47,6 +48,9 @@ def run(args: argparse.Namespace) -> int:
     request = TrainRequest(args.method, args.recipe, options, out, args.resume, chosen_device(args.device))
     with guarded_stdout(args.json):
         figures = dict(recipe(request) or {})
+    if os.environ.get("RANK", "0") != "0":
+        # A launcher started several of us; the first one speaks.
+        return 0
     value = {"method": args.method, "recipe": args.recipe, "out": out, "figures": figures}
     lines = [f"{name}: {figure:.4g}" for name, figure in figures.items()]
     emit(value, args.json, "\n".join([*lines, f"Written to {out}"]))

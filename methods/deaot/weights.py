@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refseg.bench.errors import InputError
+from refseg.bench.fetch import file_sha256
 from refseg.methods.checkpoints import find_checkpoint
 from refseg.methods.deaot.build import build_deaot, config_of
 from refseg.methods.deaot.model import DeAot
 from refseg.methods.downloads import DOWNLOADS
-from refseg.methods.sam.weights import file_sha256, load_into, load_tensors
+from refseg.methods.sam.weights import load_into, load_tensors
 
 
 @dataclass(frozen=True)

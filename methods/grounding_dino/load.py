@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from refseg.bench.errors import InputError
+from refseg.bench.fetch import file_sha256
 from refseg.bench.predict import one_line
 from refseg.methods.checkpoints import Wanted, find_wanted, missing
 from refseg.methods.downloads import DOWNLOADS
 from refseg.methods.grounding_dino.convert import configuration, convert, official_size
 from refseg.methods.grounding_dino.detector import DELIMITERS, DetectorOptions, GroundingDino
 from refseg.methods.hub import WEIGHTS, is_hub_id, snapshot
-from refseg.methods.sam.weights import file_sha256, load_tensors, weights_sha256
+from refseg.methods.sam.weights import load_tensors, weights_sha256
 
 
 @dataclass(frozen=True)

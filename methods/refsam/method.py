@@ -289,7 +289,9 @@ def build_method(request: MethodRequest) -> RefSamMethod:
     device, dtype = torch.device(request.device), getattr(torch, request.dtype)
     if request.device == "meta":
         with device:
-            return RefSamMethod(request.name, build_refsam(config, empty_text_encoder(config.text)), options, device=device)
+            return RefSamMethod(
+                request.name, build_refsam(config, empty_text_encoder(config.text)), options, device=device
+            )
     model, weights = _load(name, config, options)
     model.to(device, dtype).eval().requires_grad_(False)
     if options.encoder == "fast":
@@ -297,32 +299,36 @@ def build_method(request: MethodRequest) -> RefSamMethod:
     return RefSamMethod(request.name, model, options, device=device, dtype=dtype, weights=weights)
 
 
-def load_base(
-    name: str, config: RefSamConfig, *, sam_checkpoint: str | None, text_checkpoint: str | None
-) -> tuple[RefSam, Path]:
-    """Build a variant on SAM's weights and the text encoder's, all else random; returns SAM's file too.
+def find_sam_weights(name: str, given: str | None) -> Path:
+    """Return SAM's weights for a variant: what is given, the published file where checkpoints lie, or the tiny ones.
+
+    Raises:
+        InputError: They are missing.
+    """
+    if name == "refsam_tiny" and given is None:
+        return SAM_TINY
+    size = name.removeprefix("refsam_")
+    files = [] if name == "refsam_tiny" else [sam_wanted(size, None).file]
+    return find_checkpoint(f"sam_{size}", given, option="sam_checkpoint", files=files)
+
+
+def load_base(config: RefSamConfig, sam_path: Path, text_checkpoint: str | None) -> RefSam:
+    """Build RefSAM on SAM's weights and the text encoder's, all else random.
 
     Args:
-        name: A key of :data:`~refseg.methods.refsam.config.CONFIGS`.
         config: What to build.
-        sam_checkpoint: SAM's weights; None: the published file where checkpoints lie, or the shipped tiny one.
+        sam_path: SAM's weights.
         text_checkpoint: Folder of the text encoder; None: transformers' cache or the hub.
 
     Raises:
         InputError: A file is missing or does not fit.
     """
-    tiny = name == "refsam_tiny"
-    size = name.removeprefix("refsam_")
-    sam_path = SAM_TINY
-    if not tiny or sam_checkpoint:
-        files = [sam_wanted(size, None).file] if not tiny else []
-        sam_path = find_checkpoint(f"sam_{size}", sam_checkpoint, option="sam_checkpoint", files=files)
     text = build_text_encoder(
         config.text, path=text_checkpoint, use_attention_mask=config.text_attention_mask
     )
     model = build_refsam(config, text)
     load_into(model.sam, load_tensors(sam_path), sam_path)
-    return model, sam_path
+    return model
 
 
 def load_learnt(model: RefSam, path: Path, sam_path: Path) -> str:
@@ -352,13 +358,11 @@ def check_sam(metadata: Mapping[str, str], path: str, sam_path: Path) -> str:
 
 def _load(name: str, config: RefSamConfig, options: RefSamOptions) -> tuple[RefSam, dict[str, str]]:
     """Build the model with its weights; returns it with the weights' hashes by file name."""
-    own_path = REFSAM_TINY
+    sam_path, own_path = find_sam_weights(name, options.sam_checkpoint), REFSAM_TINY
     if name != "refsam_tiny" or options.checkpoint:
         files = [f"{name}.safetensors", f"{name}.pth"]
         own_path = find_checkpoint(name, options.checkpoint, option="checkpoint", files=files)
-    model, sam_path = load_base(
-        name, config, sam_checkpoint=options.sam_checkpoint, text_checkpoint=options.text_checkpoint
-    )
+    model = load_base(config, sam_path, options.text_checkpoint)
     sam_hash = load_learnt(model, own_path, sam_path)
     return model, {sam_path.name: sam_hash, own_path.name: file_sha256(own_path)}
 

@@ -19,14 +19,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from refseg.bench.errors import InputError
+from refseg.bench.fetch import file_sha256
 from refseg.bench.options import parse_options
+from refseg.bench.registry import build_dataset
 from refseg.bench.types import DatasetRequest, TrainRequest
-from refseg.datasets.refshapes.dataset import build as build_refshapes
 from refseg.datasets.refshapes.random import Stream
 from refseg.datasets.refshapes.scene import FRAMES
 from refseg.datasets.refshapes.train import VERSION, Sample, clip_sample, image_sample
 from refseg.methods.losses import dice_loss, focal_loss
-from refseg.methods.refsam.config import CONFIGS, DenseMode, TrackToken
+from refseg.methods.refsam.config import CONFIGS, DenseMode, RefSamConfig, TrackToken
 from refseg.methods.refsam.model import RefSam, build_refsam
 from refseg.methods.refsam.text import build_text_encoder
 from refseg.methods.refsam.training.validate import validation_scores
@@ -34,7 +35,7 @@ from refseg.methods.refsam.training.walk import walk
 from refseg.methods.refsam.weights import load_start, save_weights
 from refseg.methods.sam.build import sam_config
 from refseg.methods.sam.transforms import normalise_and_pad
-from refseg.methods.sam.weights import SAM_TINY, file_sha256, load_into, load_tensors
+from refseg.methods.sam.weights import SAM_TINY, load_into, load_tensors
 from refseg.methods.training import Training, cosine_with_warmup
 
 DEV_SEED = 999_983
@@ -69,6 +70,7 @@ class RefSamTrainOptions:
         visual_encoder: Size of the SAM whose weights ``sam`` are.
         start: Weights of an earlier training to begin with; tracking may be missing in them.
         validate: Videos of val whose J&F is measured at every evaluation as ``bench run`` does (0: none).
+        watch: Fresh videos that the ``dev_`` figures are of, and four times as many images, at most 64.
     """
 
     sam: str | None = None
@@ -100,6 +102,7 @@ class RefSamTrainOptions:
     visual_encoder: str = "tiny"
     start: str | None = None
     validate: int = 0
+    watch: int = 24
 
 
 @dataclass(frozen=True)
@@ -187,15 +190,13 @@ def clip_losses(model: RefSam, batch: ClipBatch, focal_weight: float) -> dict[st
 
 
 @torch.no_grad()
-def dev_iou(
-    model: RefSam, options: RefSamTrainOptions, image_size: int, *, clips: int = 24
-) -> dict[str, float]:
+def dev_iou(model: RefSam, options: RefSamTrainOptions, image_size: int) -> dict[str, float]:
     """Return the mean J of sentences in fresh images and, over all 16 frames, in fresh videos, in percent."""
-    images = collate([image_sample(DEV_SEED, i, 4) for i in range(64)], image_size)
+    images = collate([image_sample(DEV_SEED, i, 4) for i in range(min(64, 4 * options.watch))], image_size)
     out = {"dev_image_J": 100 * float(_mean_j(model, images).mean())}
     if options.clip_steps:
         values, kinds = [], []
-        for video in (clip_sample(DEV_SEED, i, 4, range(FRAMES)) for i in range(clips)):
+        for video in (clip_sample(DEV_SEED, i, 4, range(FRAMES)) for i in range(options.watch)):
             values.append(_mean_j(model, collate([video], image_size)))
             kinds += [s.type for s in video.sentences]
         j = torch.cat(values)
@@ -218,7 +219,7 @@ def _mean_j(model: RefSam, batch: ClipBatch) -> Tensor:
 def _validation(model: RefSam, options: RefSamTrainOptions) -> dict[str, float]:
     if not options.validate:
         return {}
-    dataset = build_refshapes(DatasetRequest("refshapes", "val"))
+    dataset = build_dataset(DatasetRequest("refshapes", "val"))
     videos = dataset.videos()[: options.validate]
     return validation_scores(model, dataset, videos, device=torch.device("cpu"))
 
@@ -235,6 +236,20 @@ def parameter_groups(model: RefSam, options: RefSamTrainOptions) -> list[dict[st
     return groups
 
 
+def _config(options: RefSamTrainOptions) -> RefSamConfig:
+    return replace(
+        CONFIGS["refsam_tiny"],
+        use_adapter=options.use_adapter,
+        dense=options.dense,
+        itm_token=options.itm_token,
+        itm_residual=options.itm_residual,
+        mlp_layers=options.mlp_layers,
+        sparse=options.sparse,
+        text=options.text,
+        sam=sam_config(options.visual_encoder),
+    )
+
+
 def recipe(request: TrainRequest) -> Mapping[str, float]:
     """Train ``refsam_tiny``; writes ``refsam_tiny.safetensors`` (the learnable tensors) into ``request.out``.
 
@@ -246,17 +261,7 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
             f"Recipe {request.recipe} trains refsam_tiny, not {request.method}; give --method refsam_tiny."
         )
     options = parse_options(RefSamTrainOptions, request.options, owner=f"recipe {request.recipe}")
-    config = replace(
-        CONFIGS["refsam_tiny"],
-        use_adapter=options.use_adapter,
-        dense=options.dense,
-        itm_token=options.itm_token,
-        itm_residual=options.itm_residual,
-        mlp_layers=options.mlp_layers,
-        sparse=options.sparse,
-        text=options.text,
-        sam=sam_config(options.visual_encoder),
-    )
+    config = _config(options)
     size = config.sam.image_size
     torch.manual_seed(options.seed)
     text = build_text_encoder(config.text, use_attention_mask=config.text_attention_mask)

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from refseg.bench.errors import InputError
+from refseg.bench.fetch import file_sha256
 from refseg.bench.predict import one_line
 from refseg.methods.checkpoints import Wanted, find_wanted
 from refseg.methods.hub import WEIGHTS, is_hub_id, snapshot
-from refseg.methods.sam.weights import file_sha256
 
 OPTION = "sam2_checkpoint"
 HUB: Mapping[str, str] = {

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from refseg.bench.atomic import DiskFullError
-from refseg.bench.errors import InputError
+from refseg.bench.errors import DataError, Fault, InputError
 from refseg.bench.locks import locked
 from refseg.methods.training import Training, cosine_with_warmup
 
@@ -160,6 +160,20 @@ def test_tensorboard_gets_what_the_csv_gets_where_it_is_installed(tmp_path, monk
     # What an interrupted training logged after its checkpoint is purged.
     assert (first.purge_step, second.purge_step, second.closed) == (None, 5, True)
     assert first.folder == str(tmp_path / "tensorboard")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_fault_of_the_data_is_told_as_it_is(tmp_path, workers):
+    def make(step, rank):
+        if step == 3:
+            raise DataError(Fault("damaged", "a.jpg", "a.jpg is damaged; copy it again."))
+        return numbers(step)
+
+    _, run = training(tmp_path)
+    run.make_batch, run.workers = make, workers
+    with pytest.raises(DataError, match=r"^a\.jpg is damaged; copy it again\.$") as told:
+        run.run(resume=False)
+    assert told.value.fault.file == "a.jpg"
 
 
 def test_parts_of_a_batch_add_up_to_it(tmp_path):

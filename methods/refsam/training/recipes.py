@@ -20,12 +20,13 @@ import torch
 
 from refseg.bench.config import find_root
 from refseg.bench.errors import InputError, unknown_name
+from refseg.bench.fetch import file_sha256
 from refseg.bench.options import parse_options
 from refseg.bench.registry import build_dataset
 from refseg.bench.types import Dataset, DatasetRequest, TrainRequest
 from refseg.methods.accelerated import Accelerated, launched
 from refseg.methods.refsam.config import CONFIGS, ModelSwitches, configured, variant
-from refseg.methods.refsam.method import check_sam, load_base
+from refseg.methods.refsam.method import check_sam, find_sam_weights, load_base
 from refseg.methods.refsam.model import RefSam
 from refseg.methods.refsam.training.augment import NONE, Augmentation
 from refseg.methods.refsam.training.clips import Clip, Clips
@@ -33,8 +34,8 @@ from refseg.methods.refsam.training.frozen import Encoders
 from refseg.methods.refsam.training.validate import validation_scores
 from refseg.methods.refsam.training.walk import clip_losses
 from refseg.methods.refsam.weights import load_start, save_weights
-from refseg.methods.sam.weights import file_sha256
 from refseg.methods.training import Training, cosine_with_warmup
+from refseg.methods.training_log import read_log
 
 
 @dataclass(frozen=True)
@@ -163,9 +164,8 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
     sources = _open_all(options.datasets, options.root)
     torch.manual_seed(options.seed)
     config = configured(CONFIGS[name], options)
-    model, sam_path = load_base(
-        name, config, sam_checkpoint=options.sam_checkpoint, text_checkpoint=options.text_checkpoint
-    )
+    sam_path = find_sam_weights(name, options.sam_checkpoint)
+    model = load_base(config, sam_path, options.text_checkpoint)
     if options.start:
         check_sam(load_start(model, Path(options.start)), options.start, sam_path)
     model.recompute = options.recompute
@@ -189,7 +189,8 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
         Path(request.out) / f"{name}.safetensors",
         {"recipe": json.dumps(facts), "sam_sha256": file_sha256(sam_path)},
     )
-    return {**training.evaluate(), **spent}
+    last = {name: rows[-1][1] for name, rows in read_log(Path(request.out) / "log.csv").items()}
+    return {**last, **spent}
 
 
 def chosen_options(request: TrainRequest) -> RecipeOptions:
@@ -256,6 +257,7 @@ def _training(
     steps = options.steps or math.ceil(options.epochs * len(clips) / options.batch)
     size = 1 if crew is None else crew.size
     own = 0 if crew is None else crew.rank
+    share_of(options, 0, own, size)
 
     def batch(step: int, _: int) -> list[Clip]:
         return [clips.draw(i) for i in share_of(options, step, own, size)]

@@ -2,6 +2,7 @@
 
 import resource
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,11 +45,9 @@ def fill(model, filled):
 def test_a_vit_b_with_t5_3b_segments_real_frames(real_root, filled, capsys):
     dataset = build_folder(DatasetRequest("folder", "valid", str(real_root)))
     video = dataset.videos()[0]
-    video = video.__class__(**{**video.__dict__, "frame_ids": video.frame_ids[:FRAMES]})
+    video = replace(video, frame_ids=video.frame_ids[:FRAMES])
     with torch.device("meta"):
-        model = build_refsam(
-            CONFIGS["refsam_vit_b"], t5_3b("a dog running in the garden black brown".split())
-        )
+        model = build_refsam(CONFIGS["refsam_vit_b"], t5_3b(["a", "dog", "running", "in", "the", "garden"]))
     model.to_empty(device="cpu")
     fill(model, filled)
     assert sum(p.numel() for ps in learnable_parameters(model).values() for p in ps) == 9_906_916
@@ -70,7 +69,7 @@ def test_a_vit_b_with_t5_3b_segments_real_frames(real_root, filled, capsys):
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     with capsys.disabled():
         print(
-            f"\nViT-B, T5-3b ({text / 1e9:.2f} billion parameters), float32, {torch.get_num_threads()} threads: 8 "
-            f"sentences in {encoded - began:.1f} s ({of_text - before:.1f} s of processor time); {FRAMES} frames with 4 "
-            f"sentences in {seconds:.1f} s ({cpu:.1f} s); peak {peak:.1f} GiB"
+            f"\nViT-B, T5-3b ({text / 1e9:.2f} billion parameters), float32, {torch.get_num_threads()} threads: "
+            f"8 sentences in {encoded - began:.1f} s ({of_text - before:.1f} s of processor time); {FRAMES} frames "
+            f"with 4 sentences in {seconds:.1f} s ({cpu:.1f} s); peak {peak:.1f} GiB"
         )

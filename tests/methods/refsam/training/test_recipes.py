@@ -5,6 +5,7 @@ import json
 import math
 import multiprocessing
 import os
+import pickle
 import signal
 import socket
 from contextlib import contextmanager
@@ -31,10 +32,11 @@ from refseg.methods.team import Team
 
 SMALL = {
     "datasets": "folder:valid",
-    "batch": "4",
-    "steps": "4",
+    "batch": "2",
+    "steps": "3",
+    "clip_frames": "2",
     "log_every": "1",
-    "checkpoint_every": "2",
+    "checkpoint_every": "1",
     "evaluate_every": "100",
     "workers": "0",
     # Larger than the paper's, or four steps leave no trace.
@@ -73,11 +75,11 @@ def tiny(**options):
     return build_refsam(replace(CONFIGS["refsam_tiny"], **options), build_tiny_text()).train()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def batch(real_root):
-    """Three augmented clips of three frames, each of another size."""
+    """Three augmented clips of two frames, each of another size."""
     dataset = build_folder(DatasetRequest("folder", "valid", str(real_root)))
-    source = Clips([dataset], frames=3, augmentation=Augmentation(), image_size=128)
+    source = Clips([dataset], frames=2, augmentation=Augmentation(), image_size=128)
     return [source.draw(i) for i in range(3)]
 
 
@@ -85,7 +87,9 @@ def batch(real_root):
 def test_a_step_changes_what_is_learnable_and_nothing_else(batch, frozen_text):
     model = tiny(freeze_text=frozen_text)
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    optimizer = torch.optim.AdamW(learnable_groups(model, RecipeOptions(clip_frames=3)))
+    # At the paper's rates a step of what the output leaves out, by weight decay alone, is lost in rounding.
+    options = RecipeOptions(clip_frames=3, decoder_lr=1e-3, adapter_lr=1e-3)
+    optimizer = torch.optim.AdamW(learnable_groups(model, options))
     # Twice: what lies behind a layer that starts at zero gets no gradient in the first step.
     for _ in range(2):
         optimizer.zero_grad()
@@ -130,7 +134,7 @@ def gradients(model, batch, options):
     return losses, {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("options", [{"accumulate": 3}, {"accumulate": 2}, {"recompute": True}])
+@pytest.mark.parametrize("options", [{"accumulate": 2}, {"recompute": True}])
 def test_accumulation_and_recomputation_give_the_same_gradients(batch, options):
     plain, at_once = tiny(freeze_text=True), tiny(freeze_text=True)
     base = RecipeOptions(clip_frames=3, steps=1)
@@ -218,7 +222,7 @@ def test_a_killed_training_goes_on_to_the_same_losses(train, tmp_path, monkeypat
 
     def dies(*args, **more):
         calls.append(1)
-        if len(calls) == 4:
+        if len(calls) == 3:
             os.kill(os.getpid(), signal.SIGKILL)
         return inner(*args, **more)
 
@@ -260,7 +264,7 @@ def test_validation_is_the_ordinary_score(train, tmp_path, real_root):
 def test_frames_and_sentences_are_encoded_once_where_they_are_kept(real_root):
     dataset = build_folder(DatasetRequest("folder", "valid", str(real_root)))
     source = Clips([dataset], frames=3, augmentation=NONE, image_size=128)
-    clips = [source.draw(i) for i in range(6)]
+    clips = [source.draw(i) for i in range(3)]
     model = tiny(use_adapter=False, freeze_text=True)
     calls = {"frames": 0, "texts": 0}
     frames, text = model.encode_frames, model.text
@@ -268,7 +272,7 @@ def test_frames_and_sentences_are_encoded_once_where_they_are_kept(real_root):
     model.text = lambda x: (calls.__setitem__("texts", calls["texts"] + len(x)), text(x))[1]
     keeping, plain = Encoders(model, text_gib=1, frame_gib=1), Encoders(model)
     expected = clip_losses(model, plain, clips)
-    assert calls == {"frames": 18, "texts": 6}
+    assert calls == {"frames": 9, "texts": 3}
     for _ in range(2):
         calls.update(frames=0, texts=0)
         found = clip_losses(model, keeping, clips)
@@ -284,6 +288,62 @@ def test_frames_and_sentences_are_encoded_once_where_they_are_kept(real_root):
     # Room for nothing keeps nothing, and still answers.
     clip_losses(model, Encoders(model, text_gib=1e-9, frame_gib=1e-9), clips[:1])
     assert calls["frames"] > 0
+
+
+@pytest.fixture
+def coco(real_root, tmp_path, monkeypatch):
+    """RefCOCO, RefCOCO+ and RefCOCOg with two real frames as their images, found by $REFSEG_DATA."""
+    folder = tmp_path / "data"
+    (folder / "train2014").mkdir(parents=True)
+    for number, video in enumerate(("libby", "car-shadow"), 1):
+        frame = real_root / f"valid/JPEGImages/{video}/00000.jpg"
+        (folder / f"train2014/{number}.jpg").write_bytes(frame.read_bytes())
+    square = [[300, 100, 600, 100, 600, 400, 300, 400]]
+    instances = {
+        "images": [{"id": i, "file_name": f"{i}.jpg", "height": 480, "width": 854} for i in (1, 2)],
+        "annotations": [
+            {"id": i, "image_id": i, "segmentation": square, "iscrowd": 0, "category_id": 1} for i in (1, 2)
+        ],
+        "categories": [],
+    }
+    for name, made_by in (("refcoco", "unc"), ("refcoco+", "unc"), ("refcocog", "umd")):
+        (folder / name).mkdir()
+        (folder / name / "instances.json").write_text(json.dumps(instances))
+        refs = [
+            {
+                "ref_id": i,
+                "ann_id": i,
+                "image_id": i,
+                "category_id": 1,
+                "split": split,
+                "sent_ids": [i],
+                "sentences": [{"sent_id": i, "raw": text, "sent": text, "tokens": text.split()}],
+            }
+            for i, split, text in ((1, "train", f"the dog of {name}"), (2, "val", f"the car of {name}"))
+        ]
+        (folder / name / f"refs({made_by}).p").write_bytes(pickle.dumps(refs, protocol=2))
+    monkeypatch.setenv("REFSEG_DATA", str(folder))
+    monkeypatch.setenv("REFSEG_CACHE", "")
+
+
+def by_recipe(name, out, **options):
+    given = {k: v for k, v in SMALL.items() if k not in ("datasets", "clip_frames")}
+    given |= {"steps": "1", "batch": "3"} | {k: str(v) for k, v in options.items()}
+    return recipe(TrainRequest("refsam_tiny", name, given, str(out)))
+
+
+def test_pretraining_mixes_refcocos_three_datasets(coco, tmp_path, monkeypatch):
+    seen, inner = [], recipes.clip_losses
+    monkeypatch.setattr(recipes, "clip_losses", lambda m, e, b, **k: (seen.extend(b), inner(m, e, b, **k))[1])
+    by_recipe("refcoco_pretrain", tmp_path / "pre")
+    assert {c.text for c in seen} == {f"the dog of {n}" for n in ("refcoco", "refcoco+", "refcocog")}
+    assert all(len(c.frames) == 1 and min(c.masks.shape[1:]) >= 296 for c in seen)
+
+
+def test_images_are_trained_for_without_tracking_and_scored_as_images_are(coco, tmp_path):
+    figures = by_recipe("ris_refcocog", tmp_path / "ris", lr=0, decoder_lr=0, adapter_lr=0)
+    assert 0 <= figures["val_oIoU"] <= 100 and 0 <= figures["val_mIoU"] <= 100
+    assert not any(n.startswith("itm.") for n in load_tensors(tmp_path / "ris/refsam_tiny.safetensors"))
 
 
 def test_recipes_share_batches_without_gap_or_overlap():
