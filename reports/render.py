@@ -275,7 +275,8 @@ def page(tables: Sequence[Table]) -> str:
     style = (
         "body{font:15px/1.45 system-ui,sans-serif;margin:2em;color:#202124}table{border-collapse:collapse;"
         "margin:.5em 0}th,td{padding:.25em .7em;text-align:right;white-space:nowrap}th{border-bottom:1px solid #202124}"
-        "td.l,th.l{text-align:left}tr.row td{border-top:1px solid #ccc}td.run{font-size:85%;color:#444;white-space:normal}"
+        "td.l,th.l{text-align:left}tr.row td{border-top:1px solid #ccc}"
+        "td.run{font-size:85%;color:#444;white-space:normal}"
         "tr.measured td:not(.run){font-weight:600}code{font-size:90%}section{overflow-x:auto}"
     )
     return (
