@@ -139,7 +139,7 @@ def _draw_scores(ax: Axes, table: Table, best: set[str]) -> None:
     ax.set_yticks(range(len(rows)), [_label(name, best) for name, _ in rows], parse_math=False)
     ax.invert_yaxis()
     ax.margins(y=0.15)
-    ax.set_xlabel(f"{column.metric} (%) and 95 % interval\n{column.group}, {column.protocol}")
+    ax.set_xlabel(f"{column.metric} (%) and 95 % interval\n{column.group}\n{column.protocol}")
     ax.grid(alpha=0.25, linewidth=0.5, axis="x")
 
 
