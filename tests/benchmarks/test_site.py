@@ -75,7 +75,7 @@ def loaded(page, path: Path, ready: str):
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(path.as_uri())
-    page.wait_for_function(ready)
+    page.wait_for_selector(ready)
     # Times of the page itself, in its own clock.
     load, drawn = page.evaluate(
         "[performance.getEntriesByType('navigation')[0].loadEventEnd, performance.now()].map((v) => v / 1000)"
@@ -95,9 +95,9 @@ def test_size_and_loading(made, dataset, sentences):
         f"  index {megabytes([out / 'data/01/index.js']):.2f} MB; written in {seconds:.1f} s of one processor"
     )
     ready = {
-        "browse-01.html": "document.querySelectorAll('#panels canvas').length > 0",
-        "run-001.html": "document.querySelectorAll('#items table').length > 1",
-        "index.html": "document.readyState === 'complete'",
+        "browse-01.html": "#panels[aria-busy=false] canvas",
+        "run-001.html": "#items table >> nth=1",
+        "index.html": "table",
     }
     with sync.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=PATIENCE)
