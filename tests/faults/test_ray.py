@@ -1,7 +1,7 @@
 """A Ray cluster of two nodes on this machine: one leaves in mid-run, another joins, and nothing is lost.
 
-Runs with ``pytest -m distributed`` where Ray is installed. A loaded machine may be too slow for Ray's own time limits
-at its start.
+Runs with ``pytest -m distributed`` where Ray is installed. A very busy machine may still be too slow: Ray
+waits 30 s for a node.
 """
 
 import json
@@ -23,6 +23,9 @@ def cluster(installed, monkeypatch):
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("FAULTY_MS", "150")
+    # Ray's own processes have little time to start, which a loaded machine does not give them.
+    monkeypatch.setenv("RAY_agent_register_timeout_ms", "600000")
+    monkeypatch.setenv("RAY_worker_register_timeout_seconds", "600")
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     yield cluster
