@@ -27,11 +27,15 @@ class Rounds:
 
 
 def by_turns(
-    sides: Mapping[str, Callable[[], object]], rounds: int, *, synchronise: Synchronise = lambda: None
+    sides: Mapping[str, Callable[[], object]],
+    rounds: int,
+    *,
+    synchronise: Synchronise = lambda: None,
+    warm_up: bool = True,
 ) -> dict[str, Rounds]:
-    """Run every side once a round, after one round that does not count."""
+    """Run every side once a round, after one round that does not count unless all have run before."""
     found = {name: Rounds() for name in sides}
-    for turn in range(rounds + 1):
+    for turn in range(0 if warm_up else 1, rounds + 1):
         for name, side in sides.items():
             synchronise()
             wall, processor = time.perf_counter(), time.process_time()

@@ -79,7 +79,7 @@ def test_merging(benchmark, capsys, soft):
 
 def test_normalising(benchmark, capsys):
     image = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
-    pixels = torch.from_numpy(resize_image(image, GEOMETRY.resized))[None].permute(0, 3, 1, 2)
+    pixels = torch.from_numpy(resize_image(image, GEOMETRY.resized).copy())[None].permute(0, 3, 1, 2)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD))
     pad = (0, SIDE - GEOMETRY.resized[1], 0, SIDE - GEOMETRY.resized[0])
     compare(
