@@ -31,15 +31,15 @@ def held() -> int:
 
 
 def most_held(method: Method, video: Video) -> int:
-    """Return the most that a method holds while it answers, beside what was held before.
+    """Return the most that is alive while a method answers.
 
     Looked at after the first frame (a method that keeps the video whole holds it then) and after the last.
     """
-    before, most = held(), 0
+    most = 0
     for prediction in method.segment(video, video.expressions):
         if prediction.frame in (0, len(video) - 1):
             del prediction
-            most = max(most, held() - before)
+            most = max(most, held())
     return most
 
 

@@ -229,7 +229,7 @@ class _Exam:
         method = self._built(clips)
         with tracing():
             # What is loaded once (libraries, compiled kernels, the clips' own frames) is no growth.
-            most_held(method, short)
+            answers(method, short)
             for i in range(FRAMES):
                 long.read(i)
             before, most = held(), [most_held(method, video) for video in (short, long)]

@@ -18,10 +18,16 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def terminal(monkeypatch):
+    """Open a terminal in the place of stderr."""
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    return sys.stderr
+
+    def opened():
+        # In the test itself: pytest puts its own stderr back between a fixture and its test.
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        return sys.stderr
+
+    return opened
 
 
 def work(progress):
@@ -43,10 +49,10 @@ def test_log_file_gets_lines_without_control_codes(monkeypatch):
 
 
 def test_terminal_gets_a_bar_whose_text_has_the_terminal_s_own_colour(terminal):
-    progress = for_terminal()
+    shown, progress = terminal(), for_terminal()
     assert isinstance(progress, Bars)
     work(progress)
-    text = terminal.getvalue()
+    text = shown.getvalue()
     assert "3/3" in text and "video [b] failed: 'x' is [red]" in text
     # The bar itself may have a colour; words and numbers have none.
     assert COLOUR.search(text) and not re.search(rf"{COLOUR.pattern}[^\x1b]*[A-Za-z0-9]", text)
@@ -54,5 +60,6 @@ def test_terminal_gets_a_bar_whose_text_has_the_terminal_s_own_colour(terminal):
 
 def test_no_color_is_heard(terminal, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
+    shown = terminal()
     work(for_terminal())
-    assert "3/3" in terminal.getvalue() and not COLOUR.search(terminal.getvalue())
+    assert "3/3" in shown.getvalue() and not COLOUR.search(shown.getvalue())
