@@ -48,7 +48,8 @@ def split_prefix(options: Mapping[str, str], prefix: str) -> tuple[dict[str, str
 def parse_options(schema: type[T], values: Mapping[str, str], *, owner: str) -> T:
     """Build ``schema`` (a dataclass with defaults) from strings, each converted to its field's type.
 
-    Supported field types: bool, int, float, str, Literal[...], and each of them ``| None`` (``none`` gives None).
+    Supported field types: bool, int, float, str, Literal[...], and each of them ``| None`` (``none`` gives None,
+    unless it is one of the Literal's values).
 
     Args:
         schema: The dataclass.
@@ -69,7 +70,9 @@ def parse_options(schema: type[T], values: Mapping[str, str], *, owner: str) -> 
 def _convert(key: str, text: str, kind: Any, owner: str) -> Any:
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
-        if text.lower() == "none" and type(None) in args:
+        # Where none is itself one of the values, it means that value and not "as it is".
+        named = any(typing.get_origin(a) is typing.Literal and text in typing.get_args(a) for a in args)
+        if text.lower() == "none" and type(None) in args and not named:
             return None
         (inner,) = (a for a in args if a is not type(None))
         return _convert(key, text, inner, owner)

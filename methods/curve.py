@@ -32,7 +32,8 @@ def draw_curve(log: Path, picture: Path) -> None:
     scores.set_xlabel("step")
     for axes in (losses, scores):
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="small")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize="small")
     part = picture.with_suffix(".part")
     figure.savefig(part, format="png", dpi=100)
     part.replace(picture)

@@ -17,6 +17,7 @@ class Schema:
     text: str = "x"
     kind: Literal["a", "b"] = "a"
     maybe: int | None = 3
+    token: Literal["none", "some"] | None = None
 
 
 def parse(**values):
@@ -38,6 +39,8 @@ def test_optional_and_choices():
     assert parse(maybe="none").maybe is None
     assert parse(maybe="7").maybe == 7
     assert parse(kind="b").kind == "b"
+    # A choice that is called none is that choice.
+    assert (parse(token="none").token, parse(token="some").token, parse().token) == ("none", "some", None)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,11 @@ def test_every_option_is_known_where_it_goes(name):
     for grid in both_sizes(name):
         for setting in grid.settings:
             run = parse_options(RefSamOptions, {**setting.options, **setting.switches}, owner=setting.method)
-            configured(CONFIGS[setting.method], run)
+            config = configured(CONFIGS[setting.method], run)
+            # "none" is a choice of its own, not the absence of one.
+            for switch, value in setting.switches.items():
+                if switch != "visual_encoder":
+                    assert str(getattr(config, switch)).lower() == value, (setting.label, switch)
             for training in grid.trainings:
                 for quick in (False, True):
                     options = options_of(setting, training, seed=0, quick=quick)

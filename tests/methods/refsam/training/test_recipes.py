@@ -77,15 +77,14 @@ def tiny(**options):
 
 @pytest.fixture(scope="module")
 def batch(real_root):
-    """Three augmented clips of two frames, each of another size."""
+    """Two augmented clips of two frames, each of another size."""
     dataset = build_folder(DatasetRequest("folder", "valid", str(real_root)))
     source = Clips([dataset], frames=2, augmentation=Augmentation(), image_size=128)
-    return [source.draw(i) for i in range(3)]
+    return [source.draw(i) for i in range(2)]
 
 
-@pytest.mark.parametrize("frozen_text", [True, False])
-def test_a_step_changes_what_is_learnable_and_nothing_else(batch, frozen_text):
-    model = tiny(freeze_text=frozen_text)
+def test_a_step_changes_what_is_learnable_and_nothing_else(batch):
+    model = tiny(freeze_text=True)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     # At the paper's rates a step of what the output leaves out, by weight decay alone, is lost in rounding.
     options = RecipeOptions(clip_frames=3, decoder_lr=1e-3, adapter_lr=1e-3)
@@ -101,7 +100,7 @@ def test_a_step_changes_what_is_learnable_and_nothing_else(batch, frozen_text):
         n: next((k for k, ids in parts.items() if id(p) in ids), None)
         for n, p in model.named_parameters(remove_duplicate=False)
     }
-    assert {of[n] for n in changed} == {*parts} and ("text" in parts) != frozen_text
+    assert {of[n] for n in changed} == {*parts} and "text" not in parts
     # Nothing in the paper's losses asks for the predicted quality, and key biases cancel out in a softmax.
     still = {n for n, part in of.items() if part and n not in changed}
     assert all("iou_prediction_head" in n or "bias" in n for n in still), sorted(still)
@@ -168,8 +167,8 @@ def test_recomputation_keeps_less(batch):
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_mixed_precision_learns_in_float32(train, tmp_path, precision):
-    train("full", steps=2)
-    train("half", steps=2, precision=precision)
+    train("full", steps=1, batch=1, clip_frames=1)
+    train("half", steps=1, batch=1, clip_frames=1, precision=precision)
     assert {p.dtype for p in load_tensors(tmp_path / "half/refsam_tiny.safetensors").values()} == {
         torch.float32
     }
@@ -235,8 +234,8 @@ def test_a_killed_training_goes_on_to_the_same_losses(train, tmp_path, monkeypat
     assert not (tmp_path / "parts/refsam_tiny.safetensors").exists()
     train("parts", resume=True)
     assert log(tmp_path / "parts") == log(tmp_path / "whole")
-    names = [tmp_path / n / "refsam_tiny.safetensors" for n in ("parts", "whole")]
-    assert names[0].read_bytes() == names[1].read_bytes()
+    parts, whole = (load_tensors(tmp_path / n / "refsam_tiny.safetensors") for n in ("parts", "whole"))
+    assert parts.keys() == whole.keys() and all(torch.equal(parts[k], t) for k, t in whole.items())
     kept = torch.load(tmp_path / "parts/checkpoint.pt", weights_only=True)["network"]
     assert kept and not any("image_encoder" in n for n in kept)
     with pytest.raises(InputError, match="other settings"):
