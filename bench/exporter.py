@@ -35,4 +35,5 @@ def export_run(run: str, layout: str, out: str, *, root: str | None = None) -> t
     videos = list(dataset.videos())
     mine = [v.id for v in videos[: facts.videos]]
     written = export(SavedRun(folder, facts.key), subset(dataset, mine), layout, out)
-    return written, {"videos": len(mine), "in_split": len(videos)}
+    # A copy of a part of the split knows how many videos are published.
+    return written, {"videos": len(mine), "in_split": max(dataset.info.expected_videos or 0, len(videos))}
