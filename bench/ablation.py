@@ -16,6 +16,7 @@ from refseg.bench.grid_training import Trained, train_setting
 from refseg.bench.grids import Grid, Setting
 from refseg.bench.predict import one_line
 from refseg.bench.progress import Progress, Silent
+from refseg.bench.provenance import source_digest
 from refseg.bench.runner import RunRequest, default_name, plan, run
 
 QUICK_VIDEOS = 2
@@ -173,6 +174,9 @@ def _request(
         page=False,
     )
     named = default_name(made, made.split or "default")
+    if trained:
+        # A run of other code is another run; that of weights which took hours is not refused, nor are they lost.
+        named += f"-{source_digest()[:8]}"
     return replace(made, out=str(grid_folder(request) / named))
 
 

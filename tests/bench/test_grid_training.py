@@ -95,6 +95,14 @@ def test_what_is_trained_is_not_trained_again(learn, probe):
     assert len(learn.requests) >= 5
 
 
+def test_other_code_runs_anew_with_the_weights_that_are_there(learn, probe, monkeypatch):
+    run_grid(GridRequest("trained"))
+    monkeypatch.setattr("refseg.bench.ablation.source_digest", lambda: "f" * 64)
+    learn.requests, probe.calls = [], []
+    table = run_grid(GridRequest("trained"))
+    assert learn.requests == [] and len(probe.calls) == 9 and not any(r["error"] for r in table["rows"])
+
+
 def test_an_interrupted_training_goes_on(learn):
     learn.wrong[2] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
