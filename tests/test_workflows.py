@@ -27,8 +27,8 @@ def tox_environments():
     return tox, {section.removeprefix("testenv:") for section in tox.sections() if ":" in section}
 
 
-def test_there_are_the_two_workflows():
-    assert [path.stem for path in WORKFLOWS] == ["ci", "nightly"]
+def test_there_are_these_workflows():
+    assert [path.stem for path in WORKFLOWS] == ["ci", "nightly", "release"]
 
 
 @pytest.mark.parametrize("name", ["ci", "nightly"])

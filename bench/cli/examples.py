@@ -69,6 +69,28 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("one that remembers every frame on purpose", "bench check-method my_method --skip memory"),
     ),
     "check-dataset": (("a dataset of one's own", "bench check-dataset my_videos --root /data/my-videos"),),
+    "speed": (
+        ("frames a second of one method", "bench speed --method refsam_tiny --dataset refshapes"),
+        ("every size, beside published figures", f"bench speed --all {_DAVIS}"),
+    ),
+    "regress": (
+        ("against the committed baseline", "bench regress --baseline reports/baselines/refshapes.json"),
+        (
+            "a baseline of what is there now",
+            "bench regress --baseline mine.json --update --reason 'new weights'",
+        ),
+    ),
+    "figure": (
+        ("runs side by side", "bench figure runs/mine runs/theirs --video val-0001 --out figure"),
+    ),
+    "bundle": (("a run as evidence", "bench bundle runs/mine --out mine.zip"),),
+    "verify": (("whether its numbers follow from its masks", "bench verify mine.zip"),),
+    "claims list": (("published results of a dataset", "bench claims list --dataset refdavis17"),),
+    "claims lint": (("what does not hold in them", "bench claims lint"),),
+    "fetch": (
+        ("what there is", "bench fetch"),
+        ("SAM's largest checkpoint", "bench fetch sam_vit_h --to checkpoints"),
+    ),
     "completion": (
         ("bash, now", 'eval "$(bench completion bash)"'),
         ("bash, always", "bench completion bash > ~/.local/share/bash-completion/completions/bench"),

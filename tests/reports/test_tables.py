@@ -217,7 +217,7 @@ def test_a_registered_grid_names_its_runs(run, made, monkeypatch):
     shapes = {"dataset": "refshapes", "version": "1", "split": "val", "protocol": "refshapes/per_expression"}
     asked = GridRequest("itm_token", out="itm_token")
     for setting, seed in ((settings[0], None), (settings[1], 3)):
-        run(_request(asked, grid, setting, seed).out, method="refsam_tiny", **shapes)
+        run(_request(asked, grid, setting, seed, []).out, method="refsam_tiny", **shapes)
     main, beside = made("4")
     assert [r.stubs[0] for r in beside.rows] == ["Three frames", "something else"]
     assert {c for r in main.rows for c in r.fill.values()} == {

@@ -11,6 +11,7 @@ from refseg.bench.runner import RunRequest, run
 from refseg.bench.types import DatasetRequest, FramePrediction, MethodInfo, MethodRequest
 from refseg.datasets.refshapes import build as build_refshapes
 from refseg.methods.boxes import masks_in_boxes, tight_box
+from refseg.methods.refine.method import REVISION
 from refseg.methods.sam.promptable import load_promptable
 from refseg.methods.sam.weights import SAM_TINY
 
@@ -69,7 +70,7 @@ def test_each_mask_s_box_prompts_sam_and_empty_stays_empty(shapes, video):
         expected = masks_in_boxes(sam, sam.encode(video.read(t)), box, "single")
         assert np.array_equal(p.masks[0], expected.masks[0]) and p.scores[0] == expected.scores[0]
         np.testing.assert_array_equal(p.probabilities[0], expected.probabilities[0])
-    assert built.info.revision == "1/squares/5" and set(built.info.weights) == {"w", SAM_TINY.name}
+    assert built.info.revision == f"{REVISION}/squares/5" and set(built.info.weights) == {"w", SAM_TINY.name}
 
 
 def test_multimask_takes_the_mask_of_the_highest_score(shapes, video):
