@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from refseg.bench.errors import InputError, RefsegError
+from refseg.bench.errors import InputError, RefsegError, told
 
 INTERRUPTED = 130
 
@@ -57,4 +57,4 @@ def _tell(text: str) -> None:
         import traceback
 
         traceback.print_exc()
-    print(f"bench: {' '.join(text.split())}", file=sys.stderr)
+    print(f"bench: {told(text)}", file=sys.stderr)
