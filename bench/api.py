@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import html
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from refseg.bench import registry
 from refseg.bench.compare import compare
 from refseg.bench.errors import InputError
+from refseg.bench.parsing import parse_json
 from refseg.bench.predict import IMAGES_AT_ONCE
 from refseg.bench.progress import Progress
 from refseg.bench.results import each_protocol
@@ -252,7 +252,7 @@ def load_result(path: str | Path) -> Result:
     path = Path(path)
     file = path / RESULT if path.is_dir() else path
     try:
-        value = json.loads(file.read_bytes())
+        value = parse_json(file.read_bytes())
     except OSError as error:
         raise InputError(f"{file} cannot be read ({error.strerror}); give a finished run folder.") from None
     except ValueError as error:

@@ -20,6 +20,7 @@ from typing import Any
 from refseg.bench.errors import InputError
 from refseg.bench.layouts import RunFacts, open_run_folder, run_facts
 from refseg.bench.layouts.export import new_target, refuse_taken
+from refseg.bench.parsing import parse_json
 from refseg.bench.runner import open_dataset
 from refseg.bench.scorer import refuse_other_dataset
 from refseg.bench.store import RECORD, RunFolder, missing_expressions
@@ -105,7 +106,7 @@ def _members(folder: RunFolder, root: str | None) -> Iterator[tuple[str, bytes]]
     if record.get("status") != "done":
         raise InputError(f"{folder.path} is not finished; the `bench run` that made it goes on from there.")
     try:
-        result = json.loads(folder.content(folder.path / RESULT))
+        result = parse_json(folder.content(folder.path / RESULT))
     except (FileNotFoundError, ValueError) as error:
         raise InputError(
             f"{folder.path / RESULT} is missing or damaged ({error}); score the run again."

@@ -54,6 +54,12 @@ class DataError(InputError):
         return DataError, (self.fault,)
 
 
+def told(text: str) -> str:
+    """Return a text as one line in which nothing can steer a terminal, whatever file it quotes."""
+    line = " ".join(text.split())
+    return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str], *, hint: str = "") -> InputError:
     """Return the error for a name that is not in a table: the nearest names first, then all of them.
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
+from refseg.bench.errors import told
+
 
 class Task(Protocol):
     """A piece of work of known length."""
@@ -69,7 +71,7 @@ class Plain:
 
     def note(self, text: str) -> None:
         """Print a line."""
-        print(f"bench: {text}", file=self._stream or sys.stderr, flush=True)
+        print(f"bench: {told(text)}", file=self._stream or sys.stderr, flush=True)
 
 
 class _Lines:
@@ -89,7 +91,7 @@ class _Lines:
             self._said = now
 
     def note(self, text: str) -> None:
-        print(f"bench: {text}", file=self._stream, flush=True)
+        print(f"bench: {told(text)}", file=self._stream, flush=True)
 
     def close(self) -> None:
         seconds = time.monotonic() - self._start
@@ -127,7 +129,7 @@ class Bars:
 
     def note(self, text: str) -> None:
         """Print a line."""
-        print(f"bench: {text}", file=sys.stderr, flush=True)
+        print(f"bench: {told(text)}", file=sys.stderr, flush=True)
 
 
 class _Bar:
@@ -141,7 +143,7 @@ class _Bar:
         self._shown.update(self._id, advance=steps, rate=f"{rate:.1f} {self._unit}/s")  # type: ignore[attr-defined]
 
     def note(self, text: str) -> None:
-        self._shown.console.print(f"bench: {text}", markup=False, highlight=False)  # type: ignore[attr-defined]
+        self._shown.console.print(f"bench: {told(text)}", markup=False, highlight=False)  # type: ignore[attr-defined]
 
 
 def for_terminal() -> Progress:

@@ -19,6 +19,7 @@ from refseg.bench.errors import InputError, RefsegError
 from refseg.bench.layouts import run_facts
 from refseg.bench.layouts.names import printable
 from refseg.bench.layouts.zips import ZipFiles
+from refseg.bench.parsing import parse_json
 from refseg.bench.progress import Progress, Silent
 from refseg.bench.results import each_protocol, score_run
 from refseg.bench.store import RECORD, DamagedPredictionError, RunFolder, SavedRun, video_key
@@ -285,7 +286,7 @@ def _read(folder: Bundle, name: str) -> dict[str, Any]:
         InputError: It is not there or no JSON object.
     """
     try:
-        content = json.loads(folder.content(folder.path / name))
+        content = parse_json(folder.content(folder.path / name))
     except FileNotFoundError:
         raise InputError(
             f"{folder.path} is no bundle: it has no {name}; give what `bench bundle` wrote."

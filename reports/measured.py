@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from refseg.bench.errors import InputError
+from refseg.bench.parsing import parse_json
 from refseg.bench.results import each_protocol
 from refseg.bench.tables import coverage_text
 
@@ -109,10 +110,10 @@ def _relative(folder: Path, among: Path) -> str:
 
 
 def _run(folder: Path, name: str) -> Iterator[Measured]:
-    record = json.loads((folder / "run.json").read_bytes())
+    record = parse_json((folder / "run.json").read_bytes())
     if record.get("status") != "done":
         return
-    result = json.loads((folder / "result.json").read_bytes())
+    result = parse_json((folder / "result.json").read_bytes())
     method = record["method"]
     ident = _named(folder.name, result) if method["name"] in NAMED_BY_FOLDER else str(method["name"])
     yield from _scores(name, ident, result, method, record)
@@ -177,7 +178,7 @@ def _items(items: Sequence[Mapping[str, Any]]) -> str:
 
 def _figures(path: Path) -> Iterator[Measured]:
     """Yield what ``--json`` of ``bench score``, ``params`` or ``speed`` wrote; nothing for any other file."""
-    content = json.loads(path.read_bytes())
+    content = parse_json(path.read_bytes())
     if not isinstance(content, dict):
         return
     if {"protocol", "items", "dataset"} <= {*content}:

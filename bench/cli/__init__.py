@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from refseg.bench.cli.interrupt import ends_soon
-from refseg.bench.errors import InputError, RefsegError
+from refseg.bench.errors import InputError, RefsegError, told
 
 INTERRUPTED = 130
 
@@ -63,4 +63,4 @@ def _tell(text: str) -> None:
         import traceback
 
         traceback.print_exc()
-    print(f"bench: {' '.join(text.split())}", file=sys.stderr)
+    print(f"bench: {told(text)}", file=sys.stderr)

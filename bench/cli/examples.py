@@ -80,9 +80,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
             "bench regress --baseline mine.json --update --reason 'new weights'",
         ),
     ),
-    "figure": (
-        ("runs side by side", "bench figure runs/mine runs/theirs --video val-0001 --out figure"),
-    ),
+    "figure": (("runs side by side", "bench figure runs/mine runs/theirs --video val-0001 --out figure"),),
     "bundle": (("a run as evidence", "bench bundle runs/mine --out mine.zip"),),
     "verify": (("whether its numbers follow from its masks", "bench verify mine.zip"),),
     "claims list": (("published results of a dataset", "bench claims list --dataset refdavis17"),),

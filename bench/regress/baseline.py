@@ -22,6 +22,7 @@ from typing import Any
 from refseg.bench import registry
 from refseg.bench.atomic import write_bytes
 from refseg.bench.errors import InputError
+from refseg.bench.parsing import parse_json
 from refseg.bench.scoring.score import from_json
 
 FORMAT = "refseg-baseline-1"
@@ -105,7 +106,7 @@ def read_baseline(path: Path) -> Baseline:
     """
     make = "`bench regress --baseline FILE --update --reason TEXT` writes one"
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes())
     except FileNotFoundError:
         raise InputError(f"The baseline {path} does not exist; {make}.") from None
     except (OSError, ValueError, RecursionError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from refseg.bench import registry
 from refseg.bench.errors import InputError, RefsegError
 from refseg.bench.params import count_method, flattened
+from refseg.bench.parsing import parse_json
 from refseg.bench.progress import Progress
 from refseg.bench.regress.baseline import Entry, label_of, rounded
 from refseg.bench.results import each_protocol
@@ -152,8 +152,8 @@ def built(specs: Mapping[str, Spec], observed: Observed) -> Iterator[tuple[str, 
 
 def _entry(method: str, options: Mapping[str, str], folder: Path) -> Entry:
     try:
-        record = json.loads((folder / "run.json").read_bytes())
-        result = json.loads((folder / "result.json").read_bytes())
+        record = parse_json((folder / "run.json").read_bytes())
+        result = parse_json((folder / "result.json").read_bytes())
         return Entry(
             method,
             dict(options),
@@ -174,7 +174,7 @@ def _records(runs: Path, dataset: Mapping[str, Any]) -> Iterator[tuple[Path, dic
     wanted = [dataset[name] for name in ("name", "split", "version", "fingerprint")]
     for path in sorted(runs.rglob("run.json")):
         try:
-            record = json.loads(path.read_bytes())
+            record = parse_json(path.read_bytes())
             made_on = [record["dataset"][name] for name in ("name", "split", "version", "fingerprint")]
             if record["status"] == "done" and made_on == wanted and record["method"]["name"]:
                 yield path.parent, record

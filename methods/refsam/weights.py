@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from refseg.bench.errors import InputError
+from refseg.bench.parsing import parse_json
 from refseg.methods.refsam.model import RefSam
-from refseg.methods.sam.weights import load_tensors, read_metadata, save_safetensors
+from refseg.methods.sam.weights import load_tensors, read_metadata, refuse_unusable, save_safetensors
 
 _NOT_IN_WEIGHTS = ("mask_selection", "mask_candidates")
 """Options that change what is made of the network's output, not the network."""
@@ -55,7 +56,7 @@ def load_weights(model: RefSam, path: Path) -> dict[str, str]:
     state = load_tensors(path)
     metadata = read_metadata(path)
     if "config" in metadata:
-        _check_options(json.loads(metadata["config"]), model, path)
+        _check_options(_options(metadata["config"], path), model, path)
     own = learnable_tensors(model)
     missing = [k for k in own if k not in state]
     unknown = [k for k in state if k not in own]
@@ -66,6 +67,7 @@ def load_weights(model: RefSam, path: Path) -> dict[str, str]:
             f"unknown, {len(shapes)} of another shape, first {(missing or unknown or shapes)[0]}. "
             f"Give the matching file."
         )
+    refuse_unusable(own, state, path)
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(state[name])
@@ -95,6 +97,18 @@ def load_start(model: RefSam, path: Path) -> dict[str, str]:
         for name in (k for k in own if k in state):
             own[name].copy_(state[name])
     return read_metadata(path)
+
+
+def _options(text: str, path: Path) -> Mapping[str, Any]:
+    try:
+        made = parse_json(text)
+    except ValueError as error:
+        made = error
+    if not isinstance(made, dict):
+        raise InputError(
+            f"The weights {path} hold no readable options ({made}); give the file as it was written."
+        )
+    return made
 
 
 def _check_options(made: Mapping[str, Any], model: RefSam, path: Path) -> None:

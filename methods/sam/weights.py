@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -67,6 +68,12 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
             return load_file(str(path))
         state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        # torch's own message says how to load it all the same, which runs what it holds.
+        raise InputError(
+            f"The weights {path} are no pickle of tensors alone: they are damaged, or hold objects that run code when "
+            "they are loaded, and are refused; give a state dict or a .safetensors file."
+        ) from None
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
@@ -88,7 +95,7 @@ def load_into(
     """Copy tensors into a module.
 
     Raises:
-        InputError: Names or shapes do not fit; the first of each is named.
+        InputError: Names or shapes do not fit (the first of each is named), or a tensor is not finite.
     """
     own = module.state_dict()
     missing = [k for k in own if k not in state] if strict else []
@@ -106,7 +113,34 @@ def load_into(
         raise InputError(
             f"The weights {path} do not fit this model: {'; '.join(facts)}. Give the matching file."
         )
+    refuse_unusable(own, state, path)
     module.load_state_dict(state, strict=strict)
+
+
+def refuse_unusable(own: Mapping[str, Tensor], state: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights that fit by name and shape and hold no weights: of another kind of number, NaN or infinite.
+
+    Args:
+        own: The model's tensors.
+        state: The file's.
+        path: The file, for messages.
+
+    Raises:
+        InputError: One of them is so; it is named.
+    """
+    for name in own.keys() & state.keys():
+        wanted, found = own[name], state[name]
+        kinds = [(t.is_floating_point(), t.is_complex()) for t in (wanted, found)]
+        if kinds[0] != kinds[1]:
+            raise InputError(
+                f"The weights {path} hold {name} as {found.dtype}, and {wanted.dtype} is expected; give the matching "
+                "file."
+            )
+        if found.is_floating_point() and not bool(torch.isfinite(found).all()):
+            raise InputError(
+                f"The weights {path} hold numbers in {name} that are not finite; the training that made them diverged, "
+                "or the file is damaged."
+            )
 
 
 def read_metadata(path: Path) -> dict[str, str]:

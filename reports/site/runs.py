@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from refseg.bench.errors import InputError, RefsegError
+from refseg.bench.parsing import parse_json
 from refseg.bench.results import each_protocol
 from refseg.bench.store import RECORD
 
@@ -169,10 +170,12 @@ def _named(path: Path, folder: Path) -> tuple[str, Path]:
 
 
 def _read(name: str, path: Path) -> Run:
-    record = json.loads((path / RECORD).read_bytes())
+    record = parse_json((path / RECORD).read_bytes())
     result = None
     if record.get("status") == "done":
-        result = json.loads((path / "result.json").read_bytes())
+        result = parse_json((path / "result.json").read_bytes())
+        if not isinstance(result, dict):
+            raise ValueError("its result.json is no object")
     run = Run(name, path, record, result)
     _check(run)
     return run

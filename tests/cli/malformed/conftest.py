@@ -14,6 +14,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from refseg.bench import registry
+from refseg.bench.cli import run_index
 from refseg.bench.types import FramePrediction, MethodInfo
 
 H, W = 16, 24
@@ -191,7 +192,8 @@ def _files(folder):
     found = {}
     for path in folder.rglob("*"):
         name = path.relative_to(folder)
-        if name.parts[0] not in WRITTEN:
+        # The index of a folder of runs is a cache, and is written where they are read.
+        if name.parts[0] not in WRITTEN and name.name != run_index.NAME:
             state = path.lstat()
             found[str(name)] = None if path.is_dir() else (state.st_size, state.st_mtime_ns)
     return found
