@@ -48,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fault(error: Exception) -> int:
-    _tell(f"a fault of this program, {type(error).__name__}: {error} (REFSEG_DEBUG=1 shows where)")
+    text = " ".join(str(error).split())
+    _tell(f"a fault of this program, {type(error).__name__}: {text} (REFSEG_DEBUG=1 shows where)")
     return 1
 
 
@@ -57,4 +58,8 @@ def _tell(text: str) -> None:
         import traceback
 
         traceback.print_exc()
-    print(f"bench: {' '.join(text.split())}", file=sys.stderr)
+    sentence, _, below = text.partition("\n")
+    print(f"bench: {' '.join(sentence.split())}", file=sys.stderr)
+    # A drawing of a folder, or a program's last words: of no use in one line.
+    for line in below.splitlines():
+        print(f"  {line}", file=sys.stderr)
