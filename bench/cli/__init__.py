@@ -54,7 +54,8 @@ def _tell_interrupted() -> None:
 
 
 def _fault(error: Exception) -> int:
-    _tell(f"a fault of this program, {type(error).__name__}: {error} (REFSEG_DEBUG=1 shows where)")
+    text = " ".join(str(error).split())
+    _tell(f"a fault of this program, {type(error).__name__}: {text} (REFSEG_DEBUG=1 shows where)")
     return 1
 
 
@@ -63,4 +64,12 @@ def _tell(text: str) -> None:
         import traceback
 
         traceback.print_exc()
+<<<<<<< HEAD
     print(f"bench: {told(text)}", file=sys.stderr)
+=======
+    sentence, _, below = text.partition("\n")
+    print(f"bench: {' '.join(sentence.split())}", file=sys.stderr)
+    # A drawing of a folder, or a program's last words: of no use in one line.
+    for line in below.splitlines():
+        print(f"  {line}", file=sys.stderr)
+>>>>>>> firsthour

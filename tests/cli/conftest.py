@@ -32,11 +32,12 @@ class Done:
 
     @property
     def sentence(self):
-        """The one sentence on stderr of a command that was refused."""
+        """The one sentence on stderr of a command that was refused, with what is drawn below it."""
         assert self.out == "" and "Traceback" not in self.err
-        lines = [line for line in self.err.splitlines() if line.startswith("bench: ")]
-        assert len(lines) == 1 and self.err.endswith(f"{lines[0]}\n"), self.err
-        return lines[0].removeprefix("bench: ")
+        _, said, below = self.err.partition("bench: ")
+        sentence, *drawn = below.splitlines()
+        assert said and "bench: " not in below and all(line.startswith("  ") for line in drawn), self.err
+        return " ".join([sentence, *(line.strip() for line in drawn)])
 
 
 @pytest.fixture(autouse=True)

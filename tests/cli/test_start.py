@@ -105,3 +105,9 @@ def test_arguments_come_from_a_file(bench, tmp_path):
     assert "gone.args" in bench("list", "@gone.args").sentence
     (tmp_path / "odd.args").write_text("'methods\n")
     assert "mend its quotes" in bench("list", "@odd.args").sentence
+
+
+def test_folder_that_is_expected_is_drawn_below_the_sentence(bench):
+    lines = bench("run", "--method", "empty", "--dataset", "refytvos").err.splitlines()
+    assert lines[0].startswith("bench: The folder of refytvos is not set; give --root DIR")
+    assert "    meta_expressions/valid/meta_expressions.json" in lines
