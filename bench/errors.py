@@ -56,7 +56,11 @@ class DataError(InputError):
 
 def told(text: str) -> str:
     """Return a text as one line in which nothing can steer a terminal, whatever file it quotes."""
-    line = " ".join(text.split())
+    return printable(" ".join(text.split()))
+
+
+def printable(line: str) -> str:
+    """Return a line in which nothing can steer a terminal, its spaces as they are."""
     return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from refseg.bench.cli.interrupt import ends_soon
-from refseg.bench.errors import InputError, RefsegError, told
+from refseg.bench.errors import InputError, RefsegError, printable, told
 
 INTERRUPTED = 130
 
@@ -64,12 +64,8 @@ def _tell(text: str) -> None:
         import traceback
 
         traceback.print_exc()
-<<<<<<< HEAD
-    print(f"bench: {told(text)}", file=sys.stderr)
-=======
     sentence, _, below = text.partition("\n")
-    print(f"bench: {' '.join(sentence.split())}", file=sys.stderr)
+    print(f"bench: {told(sentence)}", file=sys.stderr)
     # A drawing of a folder, or a program's last words: of no use in one line.
     for line in below.splitlines():
-        print(f"  {line}", file=sys.stderr)
->>>>>>> firsthour
+        print(f"  {printable(line)}", file=sys.stderr)
