@@ -127,7 +127,8 @@ def test_a_killed_ablation_ends_as_an_uninterrupted_one(forks, tmp_path, kills):
     table = tmp_path / "run.json"
     assert forks.run("ablate", "levels", "--seeds", 2, "--out", tmp_path / "whole", "--json", table).code == 0
     expected, rows = files(tmp_path / "whole"), _table(table)
-    assert len(expected) == 3 * 19
+    # Each setting and seed, and the report of the grid in two forms.
+    assert len(expected) == 3 * 19 + 2
 
     def whole(out):
         assert files(out) == expected and _table(table) == rows
