@@ -70,11 +70,7 @@ def test_each_mask_s_box_prompts_sam_and_empty_stays_empty(shapes, video):
         expected = masks_in_boxes(sam, sam.encode(video.read(t)), box, "single")
         assert np.array_equal(p.masks[0], expected.masks[0]) and p.scores[0] == expected.scores[0]
         np.testing.assert_array_equal(p.probabilities[0], expected.probabilities[0])
-<<<<<<< HEAD
     assert built.info.revision == f"{REVISION}/squares/5" and set(built.info.weights) == {"w", SAM_TINY.name}
-=======
-    assert built.info.revision == "2/squares/5" and set(built.info.weights) == {"w", SAM_TINY.name}
->>>>>>> speed
 
 
 def test_multimask_takes_the_mask_of_the_highest_score(shapes, video):
