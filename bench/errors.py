@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,6 +12,8 @@ FaultKind = Literal["missing", "damaged", "size", "encoding", "schema", "id", "d
 """Sorts of faults of a dataset's copy: a file that is listed and absent; that cannot be decoded; of another size than
 its video or frame; of another colour mode or text encoding; of another form; an id that cannot be or that nothing
 has; something twice; truth that says nothing or the wrong thing; another number than the published one."""
+
+_ENDLESS = re.compile(r"\S{1000,}")
 
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
@@ -55,8 +58,8 @@ class DataError(InputError):
 
 
 def told(text: str) -> str:
-    """Return a text as one line in which nothing can steer a terminal, whatever file it quotes."""
-    return printable(" ".join(text.split()))
+    """Return a text as one line in which nothing can steer a terminal or fill it, whatever it quotes."""
+    return printable(_ENDLESS.sub(lambda word: f"{word[0][:200]}…{word[0][-50:]}", " ".join(text.split())))
 
 
 def printable(line: str) -> str:

@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 
 from refseg.bench.errors import InputError
 
+MOST_WORKERS = 1024
+_LONGEST = 18
 # Generic only to type checkers.
 Commands: TypeAlias = "argparse._SubParsersAction[Any]"
 
@@ -61,7 +63,7 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs",
         metavar="N",
-        type=positive,
+        type=workers,
         help="processes that score; default: as many as are worth it, at most one a core; 1: this one only",
     )
 
@@ -74,9 +76,17 @@ def chosen_protocols(given: Sequence[str]) -> tuple[str, ...]:
 
 def positive(text: str) -> int:
     """Parse a whole number of at least 1, for argparse."""
-    if not text.isascii() or not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    if not text.isascii() or not text.isdecimal() or len(text) > _LONGEST or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number of at least 1")
     return int(text)
+
+
+def workers(text: str) -> int:
+    """Parse a number of processes, for argparse: a slip of the hand must not start a million of them."""
+    count = positive(text)
+    if count > MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"{count} is more than {MOST_WORKERS} processes")
+    return count
 
 
 def chosen_device(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from refseg.bench.cli.common import Commands, add_json, add_set, emit, guarded_stdout, positive
+from refseg.bench.cli.common import Commands, add_json, add_set, emit, guarded_stdout, positive, workers
 
 INPUT_ERROR = 2
 
@@ -30,7 +30,7 @@ def add(commands: Commands) -> None:
     action.add_argument(
         "--show", metavar="N", type=positive, default=10, help="name N faults of each kind; default: 10"
     )
-    action.add_argument("--jobs", metavar="N", type=positive, help="processes; default: all cores")
+    action.add_argument("--jobs", metavar="N", type=workers, help="processes; default: all cores")
     add_json(action)
     action.set_defaults(run=check)
     text = "print the cards of all datasets as Markdown (docs/datasets.md)"

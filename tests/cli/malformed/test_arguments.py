@@ -72,8 +72,10 @@ def test_argument(scene, judged, name):
     scene.videos()
     call = {"--method": "reader", "--dataset": "folder", "--root": "in"} | {option: text}
     words = [word for pair in call.items() for word in pair]
-    # Of no protocol named at all the dataset's own is meant.
-    codes = (0,) if option == "--protocol" and not text.strip() else (2,)
+    # Where no protocol or split is named at all, the dataset's own is meant.
+    codes = (
+        (0,) if (option == "--protocol" and not text.strip()) or (option, text) == ("--split", "") else (2,)
+    )
     judged("run", *words, "--no-page", "--out", "out", "--json", "-", codes=codes)
 
 
