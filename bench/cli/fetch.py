@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from refseg.bench.cli.common import Commands, add_json, emit, guarded_stdout
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from refseg.bench.fetch import Download
 
 
 def add(commands: Commands) -> None:
@@ -43,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _list(downloads: list[object], folders: list[object], json_target: str | None) -> int:
+def _list(downloads: Sequence[Download], folders: Sequence[Path], json_target: str | None) -> int:
     from dataclasses import asdict
 
     from refseg.bench.tables import text_table
