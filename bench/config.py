@@ -80,6 +80,10 @@ def find_root(dataset: str, given: str | None) -> str | None:
     ):
         if root == "":
             raise InputError(f"The root of {dataset} ({source}) is empty; give the folder that holds it.")
+        if root is not None and not isinstance(root, str | Path):
+            raise InputError(
+                f"The root of {dataset} ({source}) is {root!r}; the name of a folder is expected."
+            )
         if root is not None:
             if not Path(root).exists():
                 raise InputError(

@@ -103,6 +103,8 @@ def _find(name: str, given: str | None, option: str, files: Sequence[str]) -> Pa
         (given, f"--set {option}"),
         (configured.get(name), f"the configuration {config_path()}"),
     ):
+        if path and not isinstance(path, str | Path):
+            raise InputError(f"The checkpoint {name} ({origin}) is {path!r}; the name of a file is expected.")
         if path:
             if not Path(path).exists():
                 raise InputError(
