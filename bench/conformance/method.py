@@ -233,9 +233,9 @@ class _Exam:
         method = self._built(clips)
         with tracing():
             # What is loaded once (libraries, compiled kernels, the clips' own frames) is no growth.
-            answers(method, short)
+            answers(method, long)
             for i in range(FRAMES):
-                long.read(i)
+                short.read(i)
             before, most = held(), [most_held(method, video) for video in (short, long)]
             left = (held() - before) / sum(lengths)
         growth = (most[1] - most[0]) / (LONG - FRAMES)
