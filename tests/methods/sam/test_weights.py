@@ -27,7 +27,7 @@ def test_pth_is_read_plain_or_under_model(tmp_path):
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
 def test_damaged_file_is_an_input_error(tmp_path, name):
     (tmp_path / name).write_bytes(b"not weights at all")
-    with pytest.raises(InputError, match="cannot be read|they are damaged"):
+    with pytest.raises(InputError, match=r"cannot be read|they are damaged"):
         load_tensors(tmp_path / name)
 
 
