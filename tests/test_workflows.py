@@ -78,3 +78,11 @@ def test_nightly_writes_where_the_workflow_looks_and_compares_with_the_committed
     assert written in summary and section["ignore_errors"] == "true"
     (baseline,) = re.findall(r"--baseline (\S+)", section["commands"])
     assert (ROOT / baseline).is_file()
+
+
+def test_nightly_s_site_has_a_folder_of_its_own():
+    """A site is never written among other files."""
+    commands = tox_environments()[0]["testenv:nightly"]["commands"]
+    (site,) = re.findall(r"--format html --out (\S+)", commands)
+    others = re.findall(r"--(?:json|markdown|runs) (\S+)", commands)
+    assert others and not any(Path(site) in (Path(o), *Path(o).parents) for o in others)
