@@ -222,12 +222,12 @@ def _parameters(content: Mapping[str, Any]) -> _Figures:
 
 
 def _speeds(content: Mapping[str, Any]) -> _Figures:
-    """Read ``fps_single``: a number, or its median with what the repetitions spread over."""
+    """Read ``fps_single``: its median with what the repetitions spread over; only where the accuracy gate passed."""
     told = content.get("fps_single")
-    if told is None:
+    if told is None or content.get("gate", {}).get("passed") is False:
         return {}, {}
     if isinstance(told, Mapping):
-        spread = [told.get("low"), told.get("high")]
+        spread = [told.get("min"), told.get("max")]
         bounds: dict[str, Sequence[float]] = {}
         if None not in spread:
             bounds["fps_single"] = [float(s) for s in spread if s is not None]

@@ -234,7 +234,14 @@ def test_parameters_and_speeds_are_read_from_json(made, tmp_path):
         "params-sam_vit_h": {"method": "persam_gdino", **counts, "modules": {"sam": sam}},
         "speed-refsam_vit_l": {
             "method": "refsam_vit_l",
-            "fps_single": {"median": 7.25, "low": 7, "high": 7.5},
+            "fps_single": {"median": 7.25, "min": 7, "max": 7.5, "all": [7, 7.25, 7.5]},
+            "gate": {"passed": True},
+        },
+        # Faster, and other masks: no speed.
+        "speed-refsam_vit_h": {
+            "method": "refsam_vit_h",
+            "fps_single": {"median": 90.0, "min": 90, "max": 90, "all": [90]},
+            "gate": {"passed": False},
         },
         "something": {"a": 1},
     }
@@ -251,6 +258,7 @@ def test_parameters_and_speeds_are_read_from_json(made, tmp_path):
         ("spread", ("7.0 to 7.5",)),
         ("difference", ("+0.8",)),
     ]
+    assert [li.what for li in lines].count("measured") == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
