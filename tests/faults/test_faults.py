@@ -96,13 +96,17 @@ def test_the_second_on_a_folder_is_told_who_holds_it(tmp_path):
 
 
 def test_a_child_that_outlives_its_parent_does_not_hold_the_lock(tmp_path):
+    lives, tell = os.pipe()
     reader, writer = os.pipe()
     with locked(tmp_path, "run"):
         child = os.fork()
         if not child:
             os.close(writer)
+            os.write(tell, b".")
             os.read(reader, 1)
             os._exit(0)
+        # The child lets go as it begins, which a busy machine puts off.
+        assert os.read(lives, 1)
         # As the system does when this process is killed: its file is closed, the child's copy is not.
         (held,) = locks._held
         held.close()
@@ -110,7 +114,8 @@ def test_a_child_that_outlives_its_parent_does_not_hold_the_lock(tmp_path):
             pass
     os.close(writer)
     os.waitpid(child, 0)
-    os.close(reader)
+    for end in (reader, lives, tell):
+        os.close(end)
 
 
 def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
