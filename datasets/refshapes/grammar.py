@@ -8,7 +8,7 @@ fits it, by a clear margin. Colour-shape pairs in :data:`HELD_OUT` are never sai
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from refseg.datasets.refshapes.facts import Facts
@@ -26,8 +26,12 @@ HELD_OUT = frozenset(
         ("white", "star"),
     }
 )
+VALUES = {"shape": SHAPES, "colour": tuple(COLOURS), "texture": TEXTURES, "size": tuple(RADII)}
+"""What an object's look is made of: the attributes and their values."""
 TYPES = ("appearance", "place", "motion", "relation", "order")
-TYPE_WEIGHTS = {"appearance": 32, "place": 18, "motion": 12, "relation": 24, "order": 14}
+TYPE_WEIGHTS = {"appearance": 42, "place": 16, "motion": 7, "relation": 26, "order": 9}
+CLIP_WEIGHTS = {"appearance": 26, "place": 18, "motion": 16, "relation": 24, "order": 16}
+"""What clips for training are about: more of what needs time than what is scored holds."""
 MARGIN = 12.0
 """Pixels by which a place or relation must hold."""
 
@@ -120,9 +124,10 @@ def sentences(
     image: bool = False,
     allow_held_out: bool = False,
     no_target: int = 0,
+    weights: Mapping[str, int] = TYPE_WEIGHTS,
 ) -> list[Sentence]:
     """Return up to ``count`` sentences with different texts; weights of types other than ``no_target`` sum to 100."""
-    weights = {k: w for k, w in TYPE_WEIGHTS.items() if not image or k not in ("motion", "order")}
+    weights = {k: w for k, w in weights.items() if not image or k not in ("motion", "order")}
     weights["no_target"] = no_target
     found: dict[str, Sentence] = {}
     for _ in range(4 * count):
@@ -154,7 +159,7 @@ def _phrase(shape: Shape, rng: Stream, names: tuple[str, ...], allow_held_out: b
 
 def _random_phrase(shape: Shape, rng: Stream, allow_held_out: bool, *, broad: bool = False) -> Phrase | None:
     """Name some of the object's attributes; a broad phrase names fewer, so that other objects fit it too."""
-    chances = (0.12, 0.12, 0.5, 0.6) if broad else (0.35, 0.4, 0.7, 0.75)
+    chances = (0.12, 0.15, 0.6, 0.5) if broad else (0.3, 0.4, 0.85, 0.6)
     names = [k for k, p in zip(("size", "texture", "colour", "shape"), chances, strict=True) if rng.chance(p)]
     if allow_held_out and (shape.look.colour, shape.look.shape) in HELD_OUT and rng.chance(0.7):
         names = sorted({*names, "colour", "shape"})
@@ -318,8 +323,7 @@ def _no_target(facts: Facts, rng: Stream, image: bool, allow: bool) -> Sentence 
     if phrase is None or not phrase.named:
         return None
     key = rng.choice(tuple(phrase.named))
-    values = {"shape": SHAPES, "colour": tuple(COLOURS), "texture": TEXTURES, "size": ("small", "big")}[key]
-    value = rng.choice(values)
+    value = rng.choice(("small", "big") if key == "size" else VALUES[key])
     words = phrase.words
     for old, new in ((_WITH.get(phrase.named[key], ""), _WITH.get(value, value)), (phrase.named[key], value)):
         words = words.replace(old, new) if old else words

@@ -61,8 +61,7 @@ def _draw(shape: Shape, t: int) -> tuple[slice, slice, Float, Float] | None:
         return None
     dy, dx = np.mgrid[top:bottom, left:right].astype(np.float32) + 0.5
     dx, dy = dx - np.float32(x), dy - np.float32(y)
-    angle = shape.angle + shape.spin * t
-    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    cos, sin = np.float32(np.cos(shape.angle)), np.float32(np.sin(shape.angle))
     u, v = cos * dx + sin * dy, cos * dy - sin * dx
     distance = signed_distance(shape.look.shape, u / shape.radius, v / shape.radius) * shape.radius
     colour = np.empty((*u.shape, 3), np.float32)

@@ -19,7 +19,7 @@ COLOURS = {
     "white": (236, 236, 236),
 }
 TEXTURES = ("plain", "striped", "dotted", "checkered")
-RADII = {"small": (8.0, 10.0), "medium": (11.5, 13.5), "big": (15.5, 18.5)}
+RADII = {"small": (10.0, 12.0), "medium": (14.5, 17.0), "big": (19.5, 23.0)}
 MOTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1), "still": (0, 0)}
 _OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up", "still": "still"}
 
@@ -43,7 +43,6 @@ class Shape:
     radius: float
     rgb: tuple[float, float, float]
     angle: float
-    spin: float
     x: float
     y: float
     vx: float
@@ -72,7 +71,7 @@ class Scene:
 def make_scene(*seed: int) -> Scene:
     """Make the scene named by the seed: 2-6 objects, most with a distractor that looks nearly or quite the same."""
     rng = Stream(*seed, 1)
-    count = rng.weighted((2, 3, 4, 5, 6), (1, 3, 4, 3, 2))
+    count = rng.weighted((2, 3, 4, 5, 6), (3, 5, 4, 2, 1))
     shapes: list[Shape] = []
     while len(shapes) < count:
         original = rng.choice(shapes) if shapes and rng.chance(0.6) else None
@@ -143,8 +142,7 @@ def _path(rng: Stream, name: str, look: Look, crossing: Shape | None) -> Shape:
         look=look,
         radius=radius,
         rgb=(rgb[0], rgb[1], rgb[2]),
-        angle=rng.uniform(0, 6.2832),
-        spin=rng.uniform(-0.12, 0.12) if rng.chance(0.6) else 0.0,
+        angle=rng.uniform(-0.3, 0.3),
         x=x,
         y=y,
         vx=vx,
@@ -154,7 +152,13 @@ def _path(rng: Stream, name: str, look: Look, crossing: Shape | None) -> Shape:
 
 
 def _start(rng: Stream, direction: int, speed: float, radius: float, extent: int) -> float:
-    """Return the coordinate at frame 0 of an object that moves along this axis; a third of them enter later."""
-    late = rng.chance(0.33)
-    start = -radius - speed * rng.uniform(1.0, 7.0) if late else rng.uniform(radius, 0.5 * extent)
+    """Return the coordinate at frame 0 of an object that moves along this axis: most stay, others enter or leave."""
+    fate = rng.weighted(("stays", "enters", "leaves"), (5, 3, 2))
+    if fate == "enters":
+        start = -radius - speed * rng.uniform(1.0, 7.0)
+    elif fate == "leaves":
+        # Out of sight at that frame; a slow object starts at the edge and leaves when it can.
+        start = min(extent - radius, extent + radius - speed * rng.uniform(7.0, 14.0))
+    else:
+        start = rng.uniform(radius, 0.5 * extent)
     return start if direction > 0 else extent - start

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refseg.datasets.refshapes.facts import look_at
-from refseg.datasets.refshapes.grammar import Sentence, sentences
+from refseg.datasets.refshapes.grammar import TYPE_WEIGHTS, Sentence, sentences
 from refseg.datasets.refshapes.random import Stream
 from refseg.datasets.refshapes.render import render
-from refseg.datasets.refshapes.scene import FRAMES, make_scene
+from refseg.datasets.refshapes.scene import FRAMES, Look, Scene, make_scene
 
-VERSION = 1
+VERSION = 2
 SPLIT_CODES = {"train": 0, "dev": 1, "val": 2, "test": 3, "no_target": 4}
 
 
@@ -26,11 +26,13 @@ class Sample:
         frames: (T, H, W, 3) uint8 RGB; T = 1 for an image.
         labels: (T, H, W) uint8 object ids.
         sentences: Sentences about it, their referents among the labels.
+        looks: Look of every object by its id, in sight or not.
     """
 
     frames: NDArray[np.uint8]
     labels: NDArray[np.uint8]
     sentences: tuple[Sentence, ...]
+    looks: Mapping[str, Look]
 
 
 def image_sample(seed: int, index: int, count: int, *, no_target: int = 0) -> Sample:
@@ -40,11 +42,17 @@ def image_sample(seed: int, index: int, count: int, *, no_target: int = 0) -> Sa
     t = rng.integer(0, FRAMES - 1)
     frame, labels = render(scene, t)
     said = sentences(look_at(scene, [t]), rng, count, image=True, no_target=no_target) if count else []
-    return Sample(frame[None], labels[None], tuple(said))
+    return Sample(frame[None], labels[None], tuple(said), _looks(scene))
 
 
 def clip_sample(
-    seed: int, index: int, count: int, times: Sequence[int] | None, *, no_target: int = 0
+    seed: int,
+    index: int,
+    count: int,
+    times: Sequence[int] | None,
+    *,
+    no_target: int = 0,
+    weights: Mapping[str, int] = TYPE_WEIGHTS,
 ) -> Sample:
     """Draw frames of scene ``index`` with up to ``count`` sentences about the whole video.
 
@@ -55,15 +63,21 @@ def clip_sample(
         times: Frames to draw, ascending; None: three frames {t - U[1,3], t, t + U[1,3]}, clamped and sorted
             (RefSAM's clips), drawn again unless all but no-target referents show in at least one of them.
         no_target: Weight of no-target sentences; the other types' weights sum to 100.
+        weights: The other types' weights.
     """
     key = (VERSION, SPLIT_CODES["train"], seed, index)
     scene, rng = make_scene(*key), Stream(*key, 5)
     facts = look_at(scene, range(FRAMES))
-    said = sentences(facts, rng, count, no_target=no_target)
+    said = sentences(facts, rng, count, no_target=no_target, weights=weights)
     if times is None:
         times = _clip(rng)
     drawn = [render(scene, t) for t in times]
-    return Sample(np.stack([f for f, _ in drawn]), np.stack([m for _, m in drawn]), tuple(said))
+    frames, labels = np.stack([f for f, _ in drawn]), np.stack([m for _, m in drawn])
+    return Sample(frames, labels, tuple(said), _looks(scene))
+
+
+def _looks(scene: Scene) -> dict[str, Look]:
+    return {s.id: s.look for s in scene.shapes}
 
 
 def _clip(rng: Stream) -> list[int]:
