@@ -11,7 +11,9 @@ from refseg.bench.cli.common import (
     add_device,
     add_json,
     add_set,
+    add_video,
     chosen_device,
+    comma_list,
     emit,
     guarded_stdout,
     positive,
@@ -37,7 +39,13 @@ def add(commands: Commands) -> None:
     add_set(parser, "the method; dataset.KEY=VALUE for the dataset")
     add_device(parser)
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
-    parser.add_argument("--limit", metavar="N", type=positive, default=3, help="videos; default: 3")
+    add_video(parser)
+    parser.add_argument(
+        "--limit",
+        metavar="N",
+        type=positive,
+        help="the first N videos; default: 3, or all that --video names",
+    )
     parser.add_argument(
         "--frames", metavar="N", type=positive, default=24, help="frames of each; default: 24"
     )
@@ -86,6 +94,7 @@ def _one(args: argparse.Namespace, name: str, progress: Any, *, alone: bool) -> 
         options=split_assignments(args.set),
         device=chosen_device(args.device),
         dtype=args.dtype,
+        video_ids=comma_list(args.video),
         videos=args.limit,
         frames=args.frames,
         expressions=_counts(args.expressions),
