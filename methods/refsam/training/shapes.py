@@ -81,7 +81,7 @@ def clip_losses(
     losses = {"loss": image.embedding.new_zeros(())}
     if len(batch.decoded):
         losses = mask_losses(model, image, text, batch, focal=focal, text_dropout=text_dropout)
-    if alignment and batch.at_once.any():
+    if alignment:
         losses["alignment"] = alignment_loss(image, text, batch)
         losses["loss"] = losses["loss"] + alignment * losses["alignment"]
     return losses
@@ -145,6 +145,8 @@ def alignment_loss(image: ImageFeatures, text: TextFeatures, batch: ClipBatch) -
     sentence learns to rank them ("the leftmost") where a loss by place would ask for a threshold.
     """
     rows = batch.at_once.nonzero()[:, 0]
+    if not len(rows):
+        return text.sentence.sum() * 0
     maps = image.maps or (image.embedding,)
     side = maps[0].shape[-1]
     cell = batch.frames.shape[-1] // side
@@ -154,9 +156,7 @@ def alignment_loss(image: ImageFeatures, text: TextFeatures, batch: ClipBatch) -
     inside = torch.zeros(side, side, dtype=torch.bool)
     inside[: -(-height // cell), : -(-width // cell)] = True
     sentence = text.sentence[rows]
-    scores = torch.stack(
-        [torch.einsum("nc,nchw->nhw", sentence, m[batch.clip_index[rows]]) for m in maps]
-    )
+    scores = torch.stack([torch.einsum("nc,nchw->nhw", sentence, m[batch.clip_index[rows]]) for m in maps])
     scores = scores.sum(0).flatten(1) / sentence.shape[1] ** 0.5
     places = scores.masked_fill(~inside.flatten(), -torch.inf).log_softmax(1)
     return -torch.logsumexp(

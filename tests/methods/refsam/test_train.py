@@ -129,6 +129,16 @@ def test_a_clip_shows_at_once_what_its_first_frame_tells(clips):
         assert batch.masks[0, batch.at_once].flatten(1).any(1).all()
 
 
+def test_a_share_without_such_a_sentence_has_the_same_losses(model, clips):
+    """Processes add up their figures by name and order."""
+    none = replace(clips, at_once=torch.zeros_like(clips.at_once))
+    with torch.no_grad():
+        losses = clip_losses(model, none, focal=5.0, alignment=0.5)
+        assert list(losses) == list(clip_losses(model, clips, focal=5.0, alignment=0.5))
+        assert losses["alignment"] == 0
+        torch.testing.assert_close(losses["loss"], losses["dice"] + 5 * losses["focal"])
+
+
 def _two_maps(scores):
     """Return features of one image of 4x4 places whose scores against the sentence (1, 1) / sqrt 2 are these."""
     maps = tuple(s.float().view(1, 1, 4, 4).repeat(1, 2, 1, 1) * 2**0.5 / 2 for s in scores)
