@@ -55,7 +55,9 @@ def add(commands: Commands) -> None:
     )
     add_set(parser, "the method; dataset.KEY=VALUE for the dataset")
     add_device(parser)
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="default: float32"
+    )
     parser.add_argument(
         "--images-at-once",
         metavar="N",
