@@ -19,6 +19,11 @@ _LONGEST = 18
 Commands: TypeAlias = "argparse._SubParsersAction[Any]"
 
 
+def sentence(text: str) -> str:
+    """Return the line that a list of commands has of one as the description in its own help."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add ``--json FILE|-``."""
     parser.add_argument(

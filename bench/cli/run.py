@@ -55,7 +55,9 @@ def add(commands: Commands) -> None:
     )
     add_set(parser, "the method; dataset.KEY=VALUE for the dataset")
     add_device(parser)
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="default: float32"
+    )
     parser.add_argument(
         "--images-at-once",
         metavar="N",
@@ -154,14 +156,16 @@ def _requests(args: argparse.Namespace, methods: list[str]) -> list[Any]:
     for name in datasets:
         registry.entry("datasets", name)
     splits = comma_list([args.split or ""])
+    several = len(methods) * len(datasets) * max(1, len(splits)) > 1
     found = []
     for dataset in datasets:
-        for split in splits or [None]:
+        for split in splits or (None,):
             for method in methods:
                 # The folder's name says what the runs differ in.
-                parts = [method, *([dataset] if len(datasets) > 1 else []), *(splits[1:] and [split])]
-                several = len(methods) * len(datasets) * max(1, len(splits)) > 1
-                found.append(_request(args, method, dataset, split, parts if several else []))
+                parts = [method] if several else []
+                parts += [dataset] if len(datasets) > 1 else []
+                parts += [split] if split is not None and len(splits) > 1 else []
+                found.append(_request(args, method, dataset, split, parts))
     return found
 
 

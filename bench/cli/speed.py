@@ -38,7 +38,9 @@ def add(commands: Commands) -> None:
     add_dataset(parser, required=True)
     add_set(parser, "the method; dataset.KEY=VALUE for the dataset")
     add_device(parser)
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="default: float32"
+    )
     add_video(parser)
     parser.add_argument(
         "--limit",

@@ -74,7 +74,8 @@ def test_method_that_cannot_start_costs_the_others_nothing(bench):
     with registry.registered("methods", "broken", broken):
         done = bench("run", "--method", "broken,full", *SMALL, "--json", "-")
     assert done.code == 2
-    assert done.json["runs"][0] == {"method": "broken", "error": "its weights are not there"}
+    told = {"method": "broken", "dataset": "refdavis17", "split": None, "error": "its weights are not there"}
+    assert done.json["runs"][0] == told and "broken on refdavis17: its weights" in done.err
     assert done.json["runs"][1]["metrics"]
 
 
