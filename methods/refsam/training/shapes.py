@@ -104,7 +104,7 @@ def mask_losses(
     for low, masks in zip(
         frame_logits(model, image, text, batch, dropped), batch.masks[:, batch.decoded], strict=True
     ):
-        wanted = F.adaptive_avg_pool2d(masks[:, None], low.shape[-2:])[:, 0]
+        wanted = F.adaptive_avg_pool2d(masks[:, None], (low.shape[-2], low.shape[-1]))[:, 0]
         dice.append(dice_loss(low, wanted).mean())
         focals.append(focal_loss(low, wanted).mean())
     d, f = torch.stack(dice).mean(), torch.stack(focals).mean()
