@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure one method or several."""
     from refseg.bench import registry
     from refseg.bench.progress import for_terminal
-    from refseg.bench.speed.report import summary, table_x
+    from refseg.bench.speed.report import gate_passed, summary, table_x
 
     progress = for_terminal()
     with guarded_stdout(args.json):
@@ -79,8 +79,7 @@ def run(args: argparse.Namespace) -> int:
     value = results[0] if len(results) == 1 else {"runs": results}
     text = table_x(published, results) if args.all else "\n\n".join(map(summary, results))
     emit(value, args.json, text)
-    passed = all(r.get("gate", {}).get("passed", True) for r in results)
-    return 0 if passed else GATE_FAILED
+    return GATE_FAILED if any(gate_passed(r) is False for r in results) else 0
 
 
 def _one(args: argparse.Namespace, name: str, progress: Any, *, alone: bool) -> dict[str, Any]:
