@@ -145,7 +145,7 @@ def _requests(args: argparse.Namespace, methods: list[str]) -> list[Any]:
     """Return a request for each combination of methods, datasets and splits.
 
     Raises:
-        InputError: A dataset is unknown, or none is named.
+        InputError: A dataset is unknown, or blanks name none, or no split.
     """
     from refseg.bench import registry
     from refseg.bench.errors import InputError
@@ -156,6 +156,8 @@ def _requests(args: argparse.Namespace, methods: list[str]) -> list[Any]:
     for name in datasets:
         registry.entry("datasets", name)
     splits = comma_list([args.split or ""])
+    if args.split and not splits:
+        raise InputError(f"--split {args.split!r} names no split; leave it out for the dataset's own.")
     several = len(methods) * len(datasets) * max(1, len(splits)) > 1
     found = []
     for dataset in datasets:
