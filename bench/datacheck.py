@@ -23,6 +23,7 @@ import numpy as np
 
 from refseg.bench import registry
 from refseg.bench.atomic import safe_name, write_json
+from refseg.bench.children import end_with_parent, starts_whole
 from refseg.bench.config import cache_folder
 from refseg.bench.errors import FAULT_KINDS, DataError, Fault, FaultKind, InputError
 from refseg.bench.parsing import parse_json
@@ -238,8 +239,13 @@ def _pool(dataset: Dataset, quick: bool, workers: int | None) -> Iterator[Run]:
         pool = ProcessPoolExecutor(
             workers, multiprocessing.get_context("spawn"), initializer=_adopt, initargs=(dataset, quick)
         )
+
+    def check(count: int) -> Iterator[_Checked]:
+        with starts_whole():
+            return pool.map(work, range(count), chunksize=1 if count < 64 * workers else 8)
+
     try:
-        yield lambda count: pool.map(work, range(count), chunksize=1 if count < 64 * workers else 8)
+        yield check
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -258,6 +264,7 @@ _worker: _Here | None = None
 
 def _adopt(dataset: Dataset, quick: bool) -> None:
     """Keep the dataset in a worker, so that it is sent once and not with every video."""
+    end_with_parent()
     global _worker
     _worker = _Here(dataset, quick)
 

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
+from refseg.bench.children import end_with_parent, starts_whole
 from refseg.bench.engines.crew import Advanced, Answered, Event, Lost, Ready
 from refseg.bench.engines.worker import Blueprint, Order, Worker
 from refseg.bench.errors import InputError
-from refseg.bench.orphans import end_with_parent
 from refseg.bench.predict import one_line
 
 _THREAD_COUNTS = (
@@ -54,11 +54,12 @@ class ProcessCrew:
             process = self._context.Process(
                 target=_serve, args=(blueprint, self._key, there), name=f"worker-{number}"
             )
-            with _share_of_cores(self._jobs):
-                process.start()
-            # This process must not hold the other end, or it would not see the worker's end.
-            there.close()
-            self._workers[number] = (process, here)
+            with starts_whole():
+                with _share_of_cores(self._jobs):
+                    process.start()
+                # This process must not hold the other end, or it would not see the worker's end.
+                there.close()
+                self._workers[number] = (process, here)
 
     def give(self, worker: int, orders: Sequence[Order]) -> None:
         """Hand a ready worker its next videos; one that died just now is told of by the next :meth:`wait`."""

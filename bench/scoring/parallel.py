@@ -11,8 +11,8 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
+from refseg.bench.children import end_with_parent, starts_whole
 from refseg.bench.errors import InputError
-from refseg.bench.orphans import end_with_parent
 from refseg.bench.scoring.frames import threads
 from refseg.bench.types import ScoredItem, Video
 
@@ -58,7 +58,9 @@ def score_videos(score: ScoreVideo, videos: int, jobs: int) -> Iterator[Scored]:
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(processes, context, _start, (score, jobs // processes))
     try:
-        for future in [pool.submit(_score, video) for video in range(videos)]:
+        with starts_whole():
+            futures = [pool.submit(_score, video) for video in range(videos)]
+        for future in futures:
             outcome = future.result()
             if isinstance(outcome, str):
                 raise InputError(outcome)

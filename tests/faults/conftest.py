@@ -81,6 +81,7 @@ def command(site, tmp_path):
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
+                process_group=0,
                 env=os.environ | {"PYTHONPATH": path} | environment,
                 # A test run in the background ignores SIGINT, which a child would inherit.
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),

@@ -226,11 +226,16 @@ def test_metadata_that_change_under_a_run_are_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("told", "more"),
-    [("v5=hang", ()), ("v0=busy", ()), ("v5=hang,v4=busy", ("--jobs", "2"))],
-    ids=["waiting", "long-work-in-c", "workers"],
+    ("told", "more", "press"),
+    [
+        ("v5=hang", (), os.kill),
+        ("v0=busy", (), os.kill),
+        ("v5=hang,v4=busy", ("--jobs", "2"), os.kill),
+        ("v5=hang,v4=busy", ("--jobs", "2"), os.killpg),
+    ],
+    ids=["waiting", "long-work-in-c", "workers", "workers-at-a-terminal"],
 )
-def test_ctrl_c_ends_soon_and_leaves_a_run_that_goes_on(command, tmp_path, told, more):
+def test_ctrl_c_ends_soon_and_leaves_a_run_that_goes_on(command, tmp_path, told, more, press):
     """However busy a worker or one operation is; ``GRACE`` is what it takes beside what Python itself does."""
     assert GRACE < 2
     out = tmp_path / "run"
@@ -240,7 +245,7 @@ def test_ctrl_c_ends_soon_and_leaves_a_run_that_goes_on(command, tmp_path, told,
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     start = time.monotonic()
-    process.send_signal(signal.SIGINT)
+    press(process.pid, signal.SIGINT)
     _, stderr = process.communicate()
     print(f"ended {time.monotonic() - start:.2f} s after Ctrl-C")
     assert process.returncode == 130, stderr
