@@ -5,8 +5,8 @@ waits 30 s for a node.
 """
 
 import json
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -32,25 +32,27 @@ def cluster(installed, monkeypatch):
     cluster.shutdown()
 
 
-def test_a_node_that_leaves_in_mid_run_loses_nothing(cluster, runs, tmp_path):
-    whole = runs("whole", options={"dataset.videos": "8"})
-    first = cluster.add_node(num_cpus=1)
-    cluster.add_node(num_cpus=1)
-    out = tmp_path / "run"
-
-    def leave_and_join():
-        while len(masks(out)) < 6:
-            time.sleep(0.05)
-        cluster.remove_node(first, allow_graceful=False)
-        cluster.add_node(num_cpus=1)
-
-    meanwhile = threading.Thread(target=leave_and_join)
-    meanwhile.start()
-    result = runs("run", options={"dataset.videos": "8"}, engine="ray", jobs=None)
-    meanwhile.join()
+def test_nodes_that_leave_and_join_in_mid_run_lose_nothing(cluster, runs, tmp_path):
+    """In the end the node that joined is the only one."""
+    options = {"dataset.videos": "12"}
+    whole = runs("whole", options=options)
+    out, nodes = tmp_path / "run", [cluster.add_node(num_cpus=1) for _ in range(2)]
+    # Ray starts nodes from the first thread alone, so the run has another.
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(runs, "run", options=options, engine="ray", jobs=None)
+        for before, join in [(6, True), (15, False)]:
+            while len(masks(out)) < before:
+                assert not running.done(), running.result()
+                time.sleep(0.05)
+            cluster.remove_node(nodes.pop(0), allow_graceful=False)
+            if join:
+                cluster.add_node(num_cpus=1)
+        left = len(masks(out))
+        result = running.result()
     assert {**result, "run": ""} == {**whole, "run": ""} and masks(out) == masks(tmp_path / "whole")
     record = json.loads((out / "run.json").read_bytes())
     assert record["engine"]["name"] == "ray" and result["failures"] == []
+    assert left < len(masks(out)), "nothing was left for the node that joined"
 
 
 def test_an_actor_that_dies_costs_one_video_and_is_tried_again(cluster, runs, tmp_path, monkeypatch):
