@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from typing import Any
 
 from refseg.bench.cli.common import (
@@ -112,12 +113,14 @@ def run(args: argparse.Namespace) -> int:
     from refseg.bench import registry
     from refseg.bench.errors import RefsegError
     from refseg.bench.progress import for_terminal
+    from refseg.bench.scoring.warm import compiling_beside
 
     progress = for_terminal()
     methods = registry.expand_methods(args.method)
     results: list[dict[str, Any]] = []
     code = 0
-    with guarded_stdout(args.json):
+    beside = contextlib.nullcontext() if args.dry_run else compiling_beside()
+    with guarded_stdout(args.json), beside:
         requests = _requests(args, methods)
         for request in requests:
             try:
