@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from refseg.bench import registry
+from refseg.bench.atomic import safe_name
 from refseg.bench.compare import compare
 from refseg.bench.errors import InputError
+from refseg.bench.grid_files import SUFFIX, read_grid
 from refseg.bench.grid_training import Trained, train_setting
 from refseg.bench.grids import Grid, Setting
 from refseg.bench.predict import one_line
@@ -28,13 +30,13 @@ class GridRequest:
     """What ``bench ablate`` was asked for.
 
     Attributes:
-        grid: Registered name.
+        grid: Registered name, or a file of :mod:`refseg.bench.grid_files`, which ends in ``.toml``.
         dataset: None: the grid's own.
         split: None: the grid's own.
         root: Folder of the dataset; None: configured, or none needed.
         limit: Only the first so many videos.
         seeds: How many seeds a seeded setting is trained or run with.
-        out: Folder of trainings and runs; None: ``runs/GRID``.
+        out: Folder of trainings and runs; None: ``runs/GRID``, for a file by its name without the suffix.
         fresh: Do everything again.
         quick: A few steps and videos: proves that the grid runs, and says nothing else.
         device: torch device string.
@@ -64,6 +66,8 @@ class _Done:
 
 def chosen_grid(request: GridRequest) -> Grid:
     """Return the grid that a request names, at the size of its dataset."""
+    if request.grid.endswith(SUFFIX):
+        return read_grid(Path(request.grid))
     grid: Grid = registry.resolve("grids", request.grid)()
     if request.dataset not in (None, grid.dataset) and grid.full_size is not None:
         return grid.full_size
@@ -72,7 +76,8 @@ def chosen_grid(request: GridRequest) -> Grid:
 
 def grid_folder(request: GridRequest) -> Path:
     """Return the folder of a grid's trainings, runs and report."""
-    return Path(request.out or Path("runs") / (f"{request.grid}-quick" if request.quick else request.grid))
+    name = safe_name(Path(request.grid).stem) if request.grid.endswith(SUFFIX) else request.grid
+    return Path(request.out or Path("runs") / (f"{name}-quick" if request.quick else name))
 
 
 def run_grid(request: GridRequest, *, progress: Progress | None = None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from refseg.bench import registry
-from refseg.bench.atomic import write_json
+from refseg.bench.atomic import safe_name, write_json
 from refseg.bench.errors import InputError
 from refseg.bench.grids import Setting, Training
 from refseg.bench.progress import Progress
@@ -73,7 +73,7 @@ def train_setting(
         method = training.method or setting.method
         key = {"method": method, "recipe": training.recipe, "options": _by_content(options, done)}
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:10]
-        out = folder / f"{training.name}-{digest}"
+        out = folder / safe_name(f"{training.name}-{digest}")
         paths = {t.name: str(t.weights) for t in done}
         request = TrainRequest(
             method,

@@ -24,7 +24,7 @@ def add(commands: Commands) -> None:
         "What is finished is used again, what was interrupted goes on, and a setting that fails does not stop the "
         "others. On another dataset than RefShapes the grid trains the paper's model by the paper's recipe.",
     )
-    parser.add_argument("grid", metavar="GRID", help="see `bench list grids`")
+    parser.add_argument("grid", metavar="GRID", help="see `bench list grids`; or a TOML file of your own")
     parser.add_argument("--dataset", metavar="NAME", help="default: the grid's own")
     parser.add_argument("--split", metavar="S", help="default: the grid's own")
     parser.add_argument("--root", metavar="DIR", help="the dataset's folder")

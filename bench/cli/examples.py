@@ -65,6 +65,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("what the dataset measures", "bench ablate controls"),
         ("a grid of the paper, to see that it runs", "bench ablate itm_token --quick"),
         ("the same on real videos", f"bench ablate controls {_DAVIS}"),
+        ("a grid of one's own, docs/ablations.md says how to write it", "bench ablate thresholds.toml"),
     ),
     "params": (
         ("of the headline, without its weights", "bench params --method refsam_vit_h"),

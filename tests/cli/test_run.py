@@ -231,6 +231,19 @@ def test_ablate_prints_a_markdown_table(bench, tmp_path):
     assert [r["label"] for r in table["rows"]] == ["nothing", "all"]
 
 
+def test_ablate_runs_a_file(bench, tmp_path):
+    rows = [
+        f'[[settings]]\nlabel = "{label}"\nmethod = "{name}"'
+        for label, name in (("a", "empty"), ("b", "full"))
+    ]
+    (tmp_path / "pair.toml").write_text("\n".join(['dataset = "refshapes"', *rows]))
+    done = bench("ablate", "pair.toml", "--limit", "1", "--json", "-")
+    assert done.code == 0 and [r["label"] for r in done.json["rows"]] == ["a", "b"]
+    assert done.json["grid"] == done.json["title"] == "pair" and (tmp_path / "runs/pair/report.md").exists()
+    done = bench("ablate", "par.toml")
+    assert done.code == 2 and done.sentence.startswith("par.toml cannot be read")
+
+
 def test_train_hands_everything_to_the_recipe(bench, tmp_path):
     seen = []
 
