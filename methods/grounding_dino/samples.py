@@ -18,7 +18,7 @@ from refseg.datasets.refshapes.train import Sample, clip_sample, image_sample
 from refseg.methods.boxes import tight_box
 from refseg.methods.grounding_dino.losses import Targets
 from refseg.methods.grounding_dino.preprocess import caption, preprocess
-from refseg.methods.grounding_dino.tiny import tiny_tokenizer
+from refseg.methods.grounding_dino.tiny import SIDES, tiny_tokenizer
 
 SENTENCES = 4
 PHRASES = 3
@@ -94,7 +94,7 @@ def collate(samples: Sequence[Sample], phrases: Sequence[Sequence[Phrase]]) -> D
     texts = [" ".join(caption(p.text) for p in said) for said in phrases]
     tokens = tiny_tokenizer()(texts, padding=True, return_token_type_ids=True, return_tensors="pt")
     names = ("input_ids", "attention_mask", "token_type_ids")
-    inputs = {"pixel_values": torch.cat([preprocess(s.frames[0], 112, 224) for s in samples])}
+    inputs = {"pixel_values": torch.cat([preprocess(s.frames[0], *SIDES) for s in samples])}
     inputs |= {name: tokens[name] for name in names}
     spans = phrase_tokens(inputs["input_ids"])
     targets = [_targets(s.labels[0], *row) for s, *row in zip(samples, phrases, spans, strict=True)]

@@ -9,19 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from refseg.bench.options import parse_options
 from refseg.methods.grounding_dino.detector import DELIMITERS, DetectorOptions, GroundingDino
 from refseg.methods.refsam.text import tiny_vocabulary
 from refseg.methods.sam.weights import load_into, load_tensors
 
-GDINO_TINY = Path(__file__).parent / "assets" / "gdino_tiny.safetensors"
+GDINO_TINY = Path(__file__).parent / "assets" / "grounding_dino_tiny.safetensors"
 """The weights that are shipped; ``bench train --recipe grounding_dino_refshapes`` makes them."""
 
 STRIDES = (8, 16)
 """Pixels between two cells of each feature level."""
 
-TINY_OPTIONS = {"short_side": "112", "long_side": "224", "inverse_sigmoid": "transformers"}
-"""What differs from the published detectors: RefShapes' frames stay as they are, boxes are refined as in training."""
+SIDES = (112, 224)
+"""An image's shorter side becomes the first, its longer one at most the second; RefShapes' frames stay as they are."""
 
 _PAD, _UNKNOWN, _FIRST_WORD = 0, 100, 103
 
@@ -100,17 +99,12 @@ def build_tiny() -> Any:
     return model
 
 
-def tiny_options() -> DetectorOptions:
-    """Return how the tiny detector chooses boxes: by :data:`TINY_OPTIONS`."""
-    return parse_options(DetectorOptions, TINY_OPTIONS, owner="the tiny detector")
-
-
 def tiny_detector(path: Path | None = None, options: DetectorOptions | None = None) -> GroundingDino:
-    """Return the tiny detector with its weights, on the CPU.
+    """Return the tiny detector with its weights, in float32 on the CPU.
 
     Args:
         path: Weights that the recipe wrote; None: those that are shipped.
-        options: None: :func:`tiny_options`.
+        options: See :class:`DetectorOptions`.
 
     Raises:
         InputError: The file cannot be read or does not fit.
@@ -118,7 +112,12 @@ def tiny_detector(path: Path | None = None, options: DetectorOptions | None = No
     path = path or GDINO_TINY
     model = build_tiny()
     load_into(model, load_tensors(path), path)
-    return GroundingDino(model, tiny_tokenizer(), options or tiny_options())
+    return as_detector(model, options)
+
+
+def as_detector(model: Any, options: DetectorOptions | None = None) -> GroundingDino:
+    """Return a network from :func:`build_tiny` as a detector; it is frozen and in evaluation mode then."""
+    return GroundingDino(model, tiny_tokenizer(), options, SIDES)
 
 
 @torch.no_grad()

@@ -25,17 +25,16 @@ from refseg.methods.grounding_dino.samples import make_batch
 from refseg.methods.grounding_dino.tiny import (
     GDINO_TINY,
     STRIDES,
+    as_detector,
     build_tiny,
     initialise,
-    tiny_options,
-    tiny_tokenizer,
 )
 from refseg.methods.training import Training, cosine_with_warmup
 
 DEV_SEED = 999_983
 """Seed of the frames that the training is watched on; no training uses it."""
 
-METHOD = "persam_gdino_tiny"
+METHOD = "grounding_dino_tiny"
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def box_iou(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
 
 def _watched(model: Any, count: int) -> dict[str, float]:
     model.eval()
-    found = top1(GroundingDino(model, tiny_tokenizer(), tiny_options()), dev_frames(count))
+    found = top1(as_detector(model), dev_frames(count))
     model.requires_grad_(True)
     return {f"dev_{name}": value for name, value in found.items() if name != "sentences"}
 
@@ -135,16 +134,16 @@ def parameter_groups(model: Any, options: DetectorTrainOptions) -> list[dict[str
 
 
 def recipe(request: TrainRequest) -> Mapping[str, float]:
-    """Train the detector of ``persam_gdino_tiny``; writes ``gdino_tiny.safetensors`` into ``request.out``.
+    """Train the detector of the tiny baselines; writes ``grounding_dino_tiny.safetensors`` into ``request.out``.
 
     Raises:
-        InputError: Another method than ``persam_gdino_tiny``.
+        InputError: Another method than ``grounding_dino_tiny``.
     """
     from refseg.methods.sam.weights import save_safetensors
 
     if request.method != METHOD:
         raise InputError(
-            f"Recipe {request.recipe} trains the detector of {METHOD}, not {request.method}; give --method {METHOD}."
+            f"Recipe {request.recipe} trains {METHOD}, not {request.method}; give --method {METHOD}."
         )
     options = parse_options(DetectorTrainOptions, request.options, owner=f"recipe {request.recipe}")
     torch.manual_seed(options.seed)
