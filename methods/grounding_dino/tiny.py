@@ -137,7 +137,7 @@ def initialise(model: Any, images: Tensor) -> None:
         layer.fusion_layer.vision_param.fill_(0.5)
         layer.fusion_layer.text_param.fill_(0.5)
     said = model.model.encoder.layers[-1].text_enhancer_layer.layer_norm_after
-    said.weight.fill_(0.2)
+    said.weight.fill_(0.12)
     said.bias.fill_(0.3)
     for seen in (model.model.enc_output_norm, model.model.decoder.layer_norm):
         seen.bias.fill_(-4.0 / (0.3 * config.d_model))
