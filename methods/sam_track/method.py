@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from refseg.bench.options import parse_options
 from refseg.bench.stages import stage
 from refseg.bench.types import Dataset, Expression, FramePrediction, MethodInfo, MethodRequest, Video
 from refseg.methods.checkpoints import Wanted
@@ -23,15 +22,11 @@ from refseg.methods.deaot.build import DEAOT_CONFIGS, build_deaot
 from refseg.methods.deaot.engine import MemorySettings
 from refseg.methods.deaot.tracker import DeAotTracker
 from refseg.methods.deaot.weights import PUBLISHED, load_deaot
-from refseg.methods.first_frame import FirstFrame, FirstFrameOptions, FirstMask
+from refseg.methods.first_frame import FirstFrame, FirstFrameOptions, FirstMask, first_frame_options
 from refseg.methods.sam.fast_encoder import REFERENCE_OPTIONS
 
 REVISION = "2"
 OPTION = "tracker_checkpoint"
-
-TINY = "sam_track_gdino_tiny"
-DEFAULTS = {TINY: {"detector": "gdino_tiny", "sam": "tiny", "tracker": "deaot_tiny"}}
-"""Options that methods have instead of those of :class:`SamTrackOptions`, unless others are set."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +58,16 @@ class SamTrackOptions(FirstFrameOptions):
     short_term_skip: int = 1
 
 
+def sam_track_options(request: MethodRequest) -> SamTrackOptions:
+    """Read the options; a method whose name ends in ``_tiny`` has the stages that are shipped.
+
+    Raises:
+        InputError: One is unknown, or has a value that it cannot have.
+    """
+    shipped = {"tracker": "deaot_tiny"} if request.name.endswith("_tiny") else {}
+    return first_frame_options(SamTrackOptions, replace(request, options={**shipped, **request.options}))
+
+
 class SamTrackGdino:
     """``sam_track_gdino`` and ``sam_track_gdino_tiny``; see :class:`SamTrackOptions` for ``--set``.
 
@@ -74,11 +79,7 @@ class SamTrackGdino:
     once_per_video = ("detector", "sam")
 
     def __init__(self, request: MethodRequest) -> None:
-        self._options = options = parse_options(
-            SamTrackOptions,
-            {**DEFAULTS.get(request.name, {}), **request.options},
-            owner=f"method {request.name}",
-        )
+        self._options = options = sam_track_options(request)
         settings = MemorySettings(options.long_term_gap, options.long_term_frames, options.short_term_skip)
         wanted = _wanted(options.tracker, options.tracker_checkpoint)
         self._first = FirstFrame(request, options, box_prompt="twice", also=wanted)
@@ -95,7 +96,7 @@ class SamTrackGdino:
         self.info = MethodInfo(
             request.name,
             REVISION,
-            needs="" if request.name == TINY else "checkpoints of SAM, Grounding DINO and DeAOT",
+            needs="" if request.name.endswith("_tiny") else "checkpoints of SAM, Grounding DINO and DeAOT",
             config={k: v for k, v in options.config().items() if k != OPTION},
             weights=weights,
             uses_truth=options.uses_truth,
