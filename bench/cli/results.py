@@ -44,7 +44,12 @@ def comparison_text(results: Sequence[Mapping[str, Any]]) -> str:
             headline = next(iter(metrics))
             bounds = one.get("intervals", {}).get(headline)
             headers[protocol] = [protocol, "items", *metrics, f"95 % of {headline}"]
-            row = [str(result["method"]), str(len(one["items"])), *map(percent, metrics.values()), interval(bounds)]
+            row = [
+                str(result["method"]),
+                str(len(one["items"])),
+                *map(percent, metrics.values()),
+                interval(bounds),
+            ]
             rows.setdefault(protocol, []).append(row)
     return "\n\n".join(text_table(headers[p], table) for p, table in rows.items() if len(table) > 1)
 

@@ -133,9 +133,7 @@ def empty_detector(size: str, options: DetectorOptions) -> GroundingDino:
     from transformers import GroundingDinoForObjectDetection
 
     with torch.device("meta"):
-        model: Any = (
-            build_tiny() if size == "tiny" else GroundingDinoForObjectDetection(configuration(size))
-        )
+        model: Any = build_tiny() if size == "tiny" else GroundingDinoForObjectDetection(configuration(size))
     if size == "tiny":
         return as_detector(model.to("meta"), options)
     return GroundingDino(model.to("meta"), None, options)
