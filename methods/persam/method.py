@@ -57,7 +57,7 @@ Follow = Callable[[SamFeatures, BoolArray], Answer]
 
 
 class PerSamGdino:
-    """``persam_gdino``, ``persam_gdino_tiny``, and ``persam_f_gdino`` with PerSAM-F's weights; see :class:`PerSamOptions` for ``--set``.
+    """``persam_gdino``, ``persam_gdino_tiny``, and ``persam_f_gdino`` (PerSAM-F); see :class:`PerSamOptions`.
 
     Raises:
         InputError: An option is wrong, or checkpoints are missing.

@@ -126,7 +126,9 @@ def test_first_stage_wants_the_words_and_the_box_of_the_object(batch):
 
 
 def test_phrases_are_told_apart_by_full_stops():
-    ids = tiny_tokenizer()(["the ring. the red star.", "the ring."], padding=True, return_tensors="pt")["input_ids"]
+    ids = tiny_tokenizer()(["the ring. the red star.", "the ring."], padding=True, return_tensors="pt")[
+        "input_ids"
+    ]
     two, one = phrase_tokens(ids)
     assert two.tolist() == [[0, 1, 1, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1, 1, 0, 0]]
     assert one.tolist() == [[0, 1, 1, 0, 0, 0, 0, 0, 0]]

@@ -61,7 +61,9 @@ def test_other_weights_are_refused(tmp_path):
 
 def test_levels_of_the_network_are_those_that_the_first_stage_is_trained_on(detector):
     height, width = 112, 128
-    features, _ = detector.model.model.backbone(torch.zeros(1, 3, height, width), torch.ones(1, height, width))
+    features, _ = detector.model.model.backbone(
+        torch.zeros(1, 3, height, width), torch.ones(1, height, width)
+    )
     assert [tuple(f.shape[-2:]) for f, _ in features] == [(-(-height // s), -(-width // s)) for s in STRIDES]
 
 
