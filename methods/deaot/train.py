@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -246,10 +247,9 @@ def dev_scores(model: DeAot, videos: int) -> dict[str, float]:
 
 def shown_at_first(dataset: Dataset, video: Video) -> Video:
     """Return a video with those of its expressions whose object is in sight in frame 0, so that it can be given."""
-    truths = {e: dataset.ground_truth(video.id, e.id) for e in video.expressions}
-    return replace(
-        video, expressions=tuple(e for e, t in truths.items() if t is not None and t.masks[0].any())
-    )
+    truths = [dataset.ground_truth(video.id, e.id) for e in video.expressions]
+    shown = [t is not None and bool(t.masks[0].any()) for t in truths]
+    return replace(video, expressions=tuple(compress(video.expressions, shown)))
 
 
 def first_mask_scores(weights: Path, videos: int) -> dict[str, float]:
