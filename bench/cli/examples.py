@@ -42,6 +42,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
             "the shipped weights anew",
             "bench train --method refsam_tiny --recipe refsam_refshapes --out trainings/mine",
         ),
+        (
+            "a tracker, with shorter clips",
+            "bench train --method deaot_tiny --recipe deaot_refshapes --set frames=3 --out trainings/tracker",
+        ),
     ),
     "ablate": (
         ("what the dataset measures", "bench ablate controls"),
