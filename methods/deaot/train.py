@@ -66,7 +66,7 @@ class DeAotTrainOptions:
         validate: Videos of val that the final J&F is of (0: none).
     """
 
-    steps: int = 2600
+    steps: int = 2400
     clips: int = 4
     frames: int = 4
     farthest: int = 3
