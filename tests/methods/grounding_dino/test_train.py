@@ -147,8 +147,8 @@ def test_top1_counts_visible_objects_only_and_by_kind():
     image = np.zeros((40, 40, 3), np.uint8)
     wide, small, none = (np.zeros((40, 40), bool) for _ in range(3))
     wide[10:20, 10:30], small[0:3, 0:3] = True, True
-    asked = [train.Asked(image, "a", "place", m) for m in (wide, small, none)]
-    asked.append(train.Asked(image, "b", "motion", wide))
+    said = [train.Said("a", "place", m) for m in (wide, small, none)]
+    asked = [(image, said), (image, [train.Said("b", "motion", wide)]), (image, [])]
     assert train.top1(Fixed([10, 10, 30, 20]), asked) == {
         "top1": 100, "top1_motion": 100, "top1_place": 100, "sentences": 2,
     }  # fmt: skip
@@ -160,12 +160,15 @@ def test_top1_counts_visible_objects_only_and_by_kind():
 def test_true_boxes_by_the_dataset_are_all_right():
     class Oracle:
         def __init__(self, frames):
-            self.masks = iter([f.mask for f in frames if f.mask.sum() >= 40])
+            self.masks = iter([s.mask for _, said in frames for s in said if s.mask.sum() >= 40])
 
         def find(self, image, texts):
-            rows, columns = np.nonzero(next(self.masks))
+            return [self.found(next(self.masks)) for _ in texts]
+
+        def found(self, mask):
+            rows, columns = np.nonzero(mask)
             box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-            return [Detection(np.array(box, np.float32), 1.0)]
+            return Detection(np.array(box, np.float32), 1.0)
 
     frames = list(train.dev_frames(4))
     assert train.top1(Oracle(frames), frames)["top1"] == 100
