@@ -103,10 +103,10 @@ def load_detector(
         InputError: Weights or tokenizer are nowhere, or do not fit.
     """
     if size == "tiny":
-        path = Path(given) if given else GDINO_TINY
-        tiny = tiny_detector(path, options)
+        file = Path(given) if given else GDINO_TINY
+        tiny = tiny_detector(file, options)
         tiny.model.to(device)
-        return tiny, {path.name: weights_sha256(path)}
+        return tiny, {file.name: weights_sha256(file)}
     one = SIZES[size]
     hub = (str(given), None) if is_hub_id(given) else (one.hub, one.revision)
     path = find_detector(size, given) or snapshot(*hub)

@@ -43,7 +43,7 @@ class Targets:
     tokens: Tensor
 
 
-class _ImageLoss(GroundingDinoImageLoss):  # type: ignore[no-untyped-call, misc]
+class _ImageLoss(GroundingDinoImageLoss):
     """transformers' loss with each image's own phrases."""
 
     def _get_target_classes_one_hot(self, outputs: Any, targets: Any, indices: Any) -> Tensor:
@@ -87,7 +87,7 @@ def detection_losses(
     ) -> tuple[Tensor, dict[str, Tensor], None]:
         """Stand in for transformers' loss function: every decoder layer's loss, the first stage's left out."""
         matcher = GroundingDinoHungarianMatcher(config.class_cost, config.bbox_cost, config.giou_cost)
-        criterion = _ImageLoss(matcher, config.focal_alpha, ["labels", "boxes"])
+        criterion: Any = _ImageLoss(matcher, config.focal_alpha, ["labels", "boxes"])  # type: ignore[no-untyped-call]
         maps = [F.pad(t.tokens, (0, logits.shape[-1] - t.tokens.shape[1])) for t in targets]
         total = logits.new_zeros(())
         for layer in zip(outputs_class, outputs_coord, strict=True):
@@ -173,7 +173,8 @@ def first_stage_losses(
     predicted, true = torch.cat(found_boxes), torch.cat(true_boxes)
     number = max(1, len(true))
     scored = counts[..., None] & mask[:, None]
-    giou = generalized_box_iou(center_to_corners_format(predicted), center_to_corners_format(true)).diag()
+    corners: Any = center_to_corners_format
+    giou: Tensor = generalized_box_iou(corners(predicted), corners(true)).diag()  # type: ignore[no-untyped-call]
     return {
         "loss_ce": sigmoid_focal_loss(logits[..., :length][scored], wanted[scored], number, alpha),
         "loss_bbox": (predicted - true).abs().sum() / number,

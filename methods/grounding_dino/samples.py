@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,10 +45,15 @@ class DetectionBatch:
     inputs: Mapping[str, Tensor]
     targets: Sequence[Targets]
 
+    @property
+    def objects(self) -> int:
+        """Number of objects that are wanted."""
+        return sum(len(t.boxes) for t in self.targets)
 
-def make_batch(seed: int, first: int, images: int) -> DetectionBatch:
-    """Draw samples ``first`` to ``first + images`` of a seed."""
-    drawn = [_draw(seed, first + i) for i in range(images)]
+
+def make_batch(seed: int, numbers: Iterable[int]) -> DetectionBatch:
+    """Draw a seed's samples of these numbers."""
+    drawn = [_draw(seed, number) for number in numbers]
     return collate([d[0] for d in drawn], [d[1] for d in drawn])
 
 
@@ -97,7 +102,8 @@ def collate(samples: Sequence[Sample], phrases: Sequence[Sequence[Phrase]]) -> D
     inputs = {"pixel_values": torch.cat([preprocess(s.frames[0], *SIDES) for s in samples])}
     inputs |= {name: tokens[name] for name in names}
     spans = phrase_tokens(inputs["input_ids"])
-    targets = [_targets(s.labels[0], *row) for s, *row in zip(samples, phrases, spans, strict=True)]
+    rows = zip(samples, phrases, spans, strict=True)
+    targets = [_targets(sample.labels[0], said, where) for sample, said, where in rows]
     return DetectionBatch(inputs, targets)
 
 

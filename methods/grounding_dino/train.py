@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -45,59 +45,65 @@ class DetectorTrainOptions:
         steps: Optimiser steps.
         images: Images a step, a text each.
         lr: Learning rate; a tenth of it moves where deformable attention looks, as in Deformable DETR.
+        processes: Processes that share each step; the decoder's losses are the same, up to rounding, since shares
+            weigh by the objects in them, and the first stage's nearly so.
         watch: Fresh frames that the ``dev_`` figures are of.
     """
 
-    steps: int = 3600
+    steps: int = 3000
     images: int = 16
     lr: float = 6e-4
     weight_decay: float = 0.02
     warmup: int = 150
     seed: int = 0
+    processes: int = 1
     evaluate_every: int = 400
     watch: int = 80
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A sentence about a frame with the mask of what it means there."""
+class Said:
+    """A sentence, its kind, and the (H, W) mask of what it means in a frame."""
 
-    image: ImageArray
     text: str
     kind: str
     mask: BoolArray
 
 
-def dev_frames(count: int) -> Iterable[Asked]:
-    """Yield sentences about frame 0 of fresh videos."""
+def dev_frames(count: int) -> Iterator[tuple[ImageArray, list[Said]]]:
+    """Yield frame 0 of fresh videos with sentences about the videos."""
     for index in range(count):
         sample = clip_sample(DEV_SEED, index, 4, [0])
-        for said in sample.sentences:
-            mask = sample.labels[0] == int(said.object_id or 255)
-            yield Asked(sample.frames[0], said.text, said.type, mask)
+        labels = sample.labels[0]
+        yield (
+            sample.frames[0],
+            [Said(s.text, s.type, labels == int(s.object_id or 255)) for s in sample.sentences],
+        )
 
 
-def first_frames(dataset: RefShapes) -> Iterable[Asked]:
-    """Yield all sentences of a split about frame 0 of their videos."""
+def first_frames(dataset: RefShapes) -> Iterator[tuple[ImageArray, list[Said]]]:
+    """Yield frame 0 of every video of a split with the video's sentences."""
     for video in dataset.videos():
-        image, labels = video.read(0), dataset.label_maps(video.id)[0]
-        for said in video.expressions:
-            mask = np.isin(labels, [int(i) for i in said.object_ids])
-            yield Asked(image, said.text, str(said.attributes["type"]), mask)
+        labels = dataset.label_maps(video.id)[0]
+        masks = (np.isin(labels, [int(i) for i in e.object_ids]) for e in video.expressions)
+        said = zip(video.expressions, masks, strict=True)
+        yield video.read(0), [Said(e.text, str(e.attributes["type"]), mask) for e, mask in said]
 
 
-def top1(detector: GroundingDino, frames: Iterable[Asked]) -> dict[str, float]:
+def top1(detector: GroundingDino, frames: Iterable[tuple[ImageArray, Sequence[Said]]]) -> dict[str, float]:
     """Return the percentage of sentences whose best box has an IoU above 0.5 with the true one, all and by kind.
 
     Only sentences whose object is visible, by RefShapes' own measure, are counted.
     """
     hits: dict[str, list[bool]] = {}
-    for asked in frames:
-        true = tight_box(asked.mask)
-        if true is None or asked.mask.sum() < VISIBLE_PIXELS:
-            continue
-        (found,) = detector.find(asked.image, [asked.text])
-        hits.setdefault(asked.kind, []).append(box_iou(found.box, true + np.array([0, 0, 1, 1])) > 0.5)
+    for image, sentences in frames:
+        visible = [s for s in sentences if s.mask.sum() >= VISIBLE_PIXELS]
+        for said, found in zip(visible, detector.find(image, [s.text for s in visible]), strict=True):
+            true = tight_box(said.mask)
+            assert true is not None
+            hits.setdefault(said.kind, []).append(
+                box_iou(found.box, true + np.array([0.0, 0.0, 1.0, 1.0])) > 0.5
+            )
     every = [hit for values in hits.values() for hit in values]
     shares = {"top1": every} | {f"top1_{kind}": values for kind, values in sorted(hits.items())}
     return {name: 100 * float(np.mean(values)) for name, values in shares.items()} | {
@@ -105,7 +111,7 @@ def top1(detector: GroundingDino, frames: Iterable[Asked]) -> dict[str, float]:
     }
 
 
-def box_iou(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
+def box_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
     """Return the IoU of two boxes x0, y0, x1, y1, ends excluded."""
     common = float(np.prod((np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])).clip(min=0)))
     return common / (float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - common)
@@ -148,7 +154,7 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
     options = parse_options(DetectorTrainOptions, request.options, owner=f"recipe {request.recipe}")
     torch.manual_seed(options.seed)
     model = build_tiny()
-    initialise(model, make_batch(options.seed, 0, 32).inputs["pixel_values"])
+    initialise(model, make_batch(options.seed, range(32)).inputs["pixel_values"])
     model.train()
     fingerprint = json.dumps({"recipe": request.recipe, **asdict(options)}, sort_keys=True)
     out = Path(request.out)
@@ -158,7 +164,11 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
         network=model,
         optimizer=torch.optim.AdamW(parameter_groups(model, options), betas=(0.9, 0.98)),
         schedule=cosine_with_warmup(options.steps, options.warmup),
-        make_batch=lambda step, _: make_batch(options.seed, step * options.images, options.images),
+        make_batch=lambda step, rank: make_batch(
+            options.seed, range(step * options.images + rank, (step + 1) * options.images, options.processes)
+        ),
+        rows=lambda batch: max(1, batch.objects),
+        processes=options.processes,
         compute=lambda batch, _: detection_losses(model, batch.inputs, batch.targets, STRIDES),
         evaluate=lambda: _watched(model, options.watch),
         fingerprint=fingerprint,

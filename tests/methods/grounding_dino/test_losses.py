@@ -12,7 +12,7 @@ from refseg.methods.grounding_dino.tiny import STRIDES, build_tiny, initialise, 
 
 @pytest.fixture(scope="module")
 def batch():
-    return make_batch(3, 0, 4)
+    return make_batch(3, range(4))
 
 
 @pytest.fixture(scope="module")

@@ -78,7 +78,8 @@ def test_first_weights_keep_normalised_features_and_rare_positives():
     images = torch.randn(4, 3, 112, 128)
     initialise(model, images)
     model.eval()
-    features = model.model.backbone.conv_encoder.model(images).feature_maps
+    with torch.no_grad():
+        features = model.model.backbone.conv_encoder.model(images).feature_maps
     assert all(0.2 < float(f.std()) < 5 for f in features)
     tokens = tiny_tokenizer()(["the red circle ."] * 4, return_tensors="pt", return_token_type_ids=True)
     with torch.no_grad():

@@ -68,7 +68,7 @@ _Training = train.Training
 
 def test_steps_on_one_batch_lower_its_loss():
     torch.manual_seed(0)
-    batch = make_batch(5, 0, 4)
+    batch = make_batch(5, range(4))
     model = build_tiny()
     train.initialise(model, batch.inputs["pixel_values"])
     model.train()
@@ -100,12 +100,12 @@ def test_another_method_is_refused(tmp_path):
 
 
 def test_batches_depend_on_their_number_alone_and_boxes_on_their_objects():
-    one, again, other = make_batch(1, 8, 3), make_batch(1, 8, 3), make_batch(1, 11, 3)
+    one, again, other = make_batch(1, [8, 9]), make_batch(1, [8, 9]), make_batch(1, [10, 11])
     assert torch.equal(one.inputs["pixel_values"], again.inputs["pixel_values"])
     assert torch.equal(one.inputs["input_ids"], again.inputs["input_ids"])
     assert not torch.equal(one.inputs["pixel_values"], other.inputs["pixel_values"])
-    batch = make_batch(1, 0, 24)
-    assert sum(len(t.boxes) for t in batch.targets) > 24
+    batch = make_batch(1, range(24))
+    assert batch.objects > 24
     for ids, target in zip(batch.inputs["input_ids"], batch.targets, strict=True):
         assert (target.boxes[:, 2:] > 0).all()
         assert (target.boxes[:, :2] - target.boxes[:, 2:] / 2 >= -1e-6).all()
@@ -147,8 +147,8 @@ def test_top1_counts_visible_objects_only_and_by_kind():
     image = np.zeros((40, 40, 3), np.uint8)
     wide, small, none = (np.zeros((40, 40), bool) for _ in range(3))
     wide[10:20, 10:30], small[0:3, 0:3] = True, True
-    asked = [train.Asked(image, "a", "place", m) for m in (wide, small, none)]
-    asked.append(train.Asked(image, "b", "motion", wide))
+    said = [train.Said("a", "place", m) for m in (wide, small, none)]
+    asked = [(image, said), (image, [train.Said("b", "motion", wide)]), (image, [])]
     assert train.top1(Fixed([10, 10, 30, 20]), asked) == {
         "top1": 100, "top1_motion": 100, "top1_place": 100, "sentences": 2,
     }  # fmt: skip
@@ -160,12 +160,15 @@ def test_top1_counts_visible_objects_only_and_by_kind():
 def test_true_boxes_by_the_dataset_are_all_right():
     class Oracle:
         def __init__(self, frames):
-            self.masks = iter([f.mask for f in frames if f.mask.sum() >= 40])
+            self.masks = iter([s.mask for _, said in frames for s in said if s.mask.sum() >= 40])
 
         def find(self, image, texts):
-            rows, columns = np.nonzero(next(self.masks))
+            return [self.found(next(self.masks)) for _ in texts]
+
+        def found(self, mask):
+            rows, columns = np.nonzero(mask)
             box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-            return [Detection(np.array(box, np.float32), 1.0)]
+            return Detection(np.array(box, np.float32), 1.0)
 
     frames = list(train.dev_frames(4))
     assert train.top1(Oracle(frames), frames)["top1"] == 100
