@@ -175,8 +175,8 @@ def frame_logits(model: DeAot, batch: ClipBatch, own: float) -> Iterator[Tensor]
     """
     (length, count), size = batch.frames.shape[:2], batch.labels.shape[-2:]
     whole = model.encode(batch.frames.flatten(0, 1))
-    maps = [m.unflatten(0, (length, count)) for m in whole.maps]
-    tokens = whole.tokens.unflatten(0, (length, count))
+    maps = [torch.unflatten(m, 0, (length, count)) for m in whole.maps]
+    tokens = torch.unflatten(whole.tokens, 0, (length, count))
     frames = [FrameFeatures(tuple(m[t] for m in maps), tokens[t], whole.size) for t in range(length)]
     engine = Engine(model, MemorySettings())
     engine.add_reference(frames[0], one_hot(batch.labels[0], model.ids), batch.objects)
