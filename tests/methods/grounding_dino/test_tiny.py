@@ -13,6 +13,7 @@ from refseg.methods.grounding_dino.tiny import (
     GDINO_TINY,
     SIDES,
     STRIDES,
+    as_detector,
     build_tiny,
     initialise,
     tiny_detector,
@@ -23,6 +24,11 @@ from refseg.methods.grounding_dino.train import first_frames, top1
 
 @pytest.fixture(scope="module")
 def detector():
+    return as_detector(build_tiny())
+
+
+@pytest.fixture(scope="module")
+def shipped():
     return tiny_detector()
 
 
@@ -41,18 +47,19 @@ def test_tokenizer_knows_every_word_of_refshapes_and_the_tokens_that_the_network
     assert max(ids) < DELIMITERS["."]
 
 
-def test_shipped_weights_are_small_and_have_the_network_s_names(detector):
+def test_shipped_weights_are_small_and_have_the_network_s_names(shipped):
     stored = load_file(GDINO_TINY)
-    own = detector.model.state_dict()
+    own = shipped.model.state_dict()
     assert stored.keys() == own.keys() and GDINO_TINY.stat().st_size <= 8e6
     assert {t.dtype for t in stored.values()} == {torch.float16}
     assert all(torch.equal(own[name], tensor.float()) for name, tensor in stored.items())
-    assert type(detector.model).__name__ == "GroundingDinoForObjectDetection"
+    assert type(shipped.model).__name__ == "GroundingDinoForObjectDetection"
 
 
 def test_other_weights_are_refused(tmp_path):
     path = tmp_path / "other.safetensors"
-    save_file({**load_file(GDINO_TINY), "stray": torch.zeros(1)}, path)
+    state = {name: tensor.half() for name, tensor in build_tiny().state_dict().items()}
+    save_file({**state, "stray": torch.zeros(1)}, path)
     with pytest.raises(InputError, match="1 are not the model's, first stray"):
         tiny_detector(path)
     with pytest.raises(InputError, match="do not exist"):
@@ -88,9 +95,9 @@ def test_first_weights_keep_normalised_features_and_rare_positives():
     assert -6 < float(logits.mean()) < -2
 
 
-def test_detector_is_right_about_most_first_frames(detector, val):
+def test_detector_is_right_about_most_first_frames(shipped, val):
     """On all of val; a detector that picks any visible object would be right about a third."""
-    found = top1(detector, first_frames(val))
+    found = top1(shipped, first_frames(val))
     print({name: round(value, 1) for name, value in found.items()})
     assert found["sentences"] > 150
     assert found["top1"] >= 70
