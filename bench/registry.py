@@ -67,9 +67,6 @@ TABLE: Mapping[Kind, Mapping[str, Entry]] = {
         "refsam_vit_h": Entry(_REFSAM, "RefSAM with SAM ViT-H and T5-3b"),
         "persam_gdino": Entry(_PERSAM, "PerSAM, training-free, from Grounding DINO's box of frame 0"),
         "persam_f_gdino": Entry(_PERSAM, "PerSAM-F: the same with two learnt mask weights"),
-        "persam_gdino_tiny": Entry(
-            _PERSAM, "PerSAM with a tiny Grounding DINO and the tiny SAM; weights shipped"
-        ),
         "sam_track_gdino": Entry(
             "refseg.methods.sam_track:build",
             "SAM-Track from Grounding DINO's box of frame 0: SAM, then DeAOT R50-L",

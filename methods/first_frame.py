@@ -30,7 +30,7 @@ class FirstFrameOptions(DetectorOptions, EncoderOptions):
     """Options of ``--set`` that detect-then-follow methods share, beside the detector's.
 
     Attributes:
-        detector: Grounding DINO's size, or the box of the truth; ``gdino_tiny`` is shipped.
+        detector: Grounding DINO's size, or the box of the truth.
         reference: SAM's mask in that box, or the mask of the truth; then nothing is detected.
         merge: Expressions of one annotator compete for pixels, as the objects of a video do in the releases; or none
             do, since two sentences may mean one object.
@@ -78,13 +78,13 @@ Options = TypeVar("Options", bound=FirstFrameOptions)
 
 
 def first_frame_options(schema: type[Options], request: MethodRequest) -> Options:
-    """Read a method's options; a method whose name ends in ``_tiny`` has the tiny stages that are shipped.
+    """Read a method's options; a method whose name ends in ``_tiny`` has the tiny stages.
 
     Raises:
         InputError: One is unknown, or has a value that it cannot have.
     """
-    shipped = {"detector": "gdino_tiny", "sam": "tiny"} if request.name.endswith("_tiny") else {}
-    return parse_options(schema, {**shipped, **request.options}, owner=f"method {request.name}")
+    tiny = {"detector": "gdino_tiny", "sam": "tiny"} if request.name.endswith("_tiny") else {}
+    return parse_options(schema, {**tiny, **request.options}, owner=f"method {request.name}")
 
 
 @dataclass(frozen=True)

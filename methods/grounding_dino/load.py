@@ -70,7 +70,7 @@ def find_detector(size: str, given: str | None) -> Path | None:
     """Return the official file or a folder in transformers' format; None where neither is on this computer.
 
     Args:
-        size: ``swint`` or ``swinb``, or ``tiny``, which is shipped.
+        size: ``swint`` or ``swinb``, or ``tiny``.
         given: A ``.pth`` file, a folder, or a hub id ``OWNER/NAME``; None: what is configured, the official file
             or the authors' conversion in the hub's cache.
 

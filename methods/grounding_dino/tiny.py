@@ -1,4 +1,4 @@
-"""A Grounding DINO in small numbers: transformers' own class, trained on RefShapes, its weights shipped."""
+"""A Grounding DINO in small numbers: transformers' own class, trained on RefShapes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from refseg.methods.refsam.text import tiny_vocabulary
 from refseg.methods.sam.weights import load_into, load_tensors
 
 GDINO_TINY = Path(__file__).parent / "assets" / "grounding_dino_tiny.safetensors"
-"""The weights that are shipped; ``bench train --recipe grounding_dino_refshapes`` makes them."""
+"""Where its weights lie; ``bench train --recipe grounding_dino_refshapes`` makes them."""
 
 STRIDES = (8, 16)
 """Pixels between two cells of each feature level."""
@@ -103,7 +103,7 @@ def tiny_detector(path: Path | None = None, options: DetectorOptions | None = No
     """Return the tiny detector with its weights, in float32 on the CPU.
 
     Args:
-        path: Weights that the recipe wrote; None: those that are shipped.
+        path: Weights that the recipe wrote; None: :data:`GDINO_TINY`.
         options: See :class:`DetectorOptions`.
 
     Raises:

@@ -66,6 +66,15 @@ def test_a_batch_s_losses_are_those_of_its_images(model, batch):
         torch.testing.assert_close(whole[name], sums / numbers.sum(), rtol=1e-3, atol=1e-4)
 
 
+def test_images_in_which_nothing_is_wanted_teach_to_find_nothing(model, batch):
+    inputs = {k: v[:1] for k, v in batch.inputs.items()}
+    nothing = Targets(torch.empty(0, 4), torch.empty(0, inputs["input_ids"].shape[1]))
+    with torch.no_grad():
+        losses = detection_losses(model, inputs, [nothing], STRIDES)
+    assert losses["loss_bbox"] == losses["loss_giou"] == 0
+    assert losses["loss_ce"] > 0 and losses["first_stage"] > 0 and torch.isfinite(losses["loss"])
+
+
 def test_everything_but_the_unused_is_trained(batch):
     torch.manual_seed(0)
     model = build_tiny()

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from refseg.bench.errors import InputError
 from refseg.bench.registry import build_dataset
@@ -10,20 +10,19 @@ from refseg.bench.types import DatasetRequest
 from refseg.datasets.refshapes.grammar import vocabulary
 from refseg.methods.grounding_dino.detector import DELIMITERS
 from refseg.methods.grounding_dino.tiny import (
-    GDINO_TINY,
     SIDES,
     STRIDES,
+    as_detector,
     build_tiny,
     initialise,
     tiny_detector,
     tiny_tokenizer,
 )
-from refseg.methods.grounding_dino.train import first_frames, top1
 
 
 @pytest.fixture(scope="module")
 def detector():
-    return tiny_detector()
+    return as_detector(build_tiny())
 
 
 @pytest.fixture(scope="module")
@@ -41,18 +40,10 @@ def test_tokenizer_knows_every_word_of_refshapes_and_the_tokens_that_the_network
     assert max(ids) < DELIMITERS["."]
 
 
-def test_shipped_weights_are_small_and_have_the_network_s_names(detector):
-    stored = load_file(GDINO_TINY)
-    own = detector.model.state_dict()
-    assert stored.keys() == own.keys() and GDINO_TINY.stat().st_size <= 8e6
-    assert {t.dtype for t in stored.values()} == {torch.float16}
-    assert all(torch.equal(own[name], tensor.float()) for name, tensor in stored.items())
-    assert type(detector.model).__name__ == "GroundingDinoForObjectDetection"
-
-
 def test_other_weights_are_refused(tmp_path):
     path = tmp_path / "other.safetensors"
-    save_file({**load_file(GDINO_TINY), "stray": torch.zeros(1)}, path)
+    state = {name: tensor.half() for name, tensor in build_tiny().state_dict().items()}
+    save_file({**state, "stray": torch.zeros(1)}, path)
     with pytest.raises(InputError, match="1 are not the model's, first stray"):
         tiny_detector(path)
     with pytest.raises(InputError, match="do not exist"):
@@ -86,11 +77,3 @@ def test_first_weights_keep_normalised_features_and_rare_positives():
         out = model(pixel_values=images, **tokens)
     logits = out.enc_outputs_class[..., : tokens["input_ids"].shape[1]]
     assert -6 < float(logits.mean()) < -2
-
-
-def test_detector_is_right_about_most_first_frames(detector, val):
-    """On all of val; a detector that picks any visible object would be right about a third."""
-    found = top1(detector, first_frames(val))
-    print({name: round(value, 1) for name, value in found.items()})
-    assert found["sentences"] > 150
-    assert found["top1"] >= 70
