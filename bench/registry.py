@@ -71,10 +71,6 @@ TABLE: Mapping[Kind, Mapping[str, Entry]] = {
             "refseg.methods.sam_track:build",
             "SAM-Track from Grounding DINO's box of frame 0: SAM, then DeAOT R50-L",
         ),
-        "sam_track_gdino_tiny": Entry(
-            "refseg.methods.sam_track:build",
-            "SAM-Track of a tiny Grounding DINO, the tiny SAM and a tiny DeAOT; weights shipped",
-        ),
         "gdino_sam2": Entry("refseg.methods.sam2:build", "SAM 2.1 from Grounding DINO's box of frame 0"),
         "ftvr_sam": Entry(_REFINE, "FTVR's masks (--set source=PATH) refined by SAM"),
         "refine": Entry(_REFINE, "masks of a method, folder or zip (--set source=…) refined by SAM"),

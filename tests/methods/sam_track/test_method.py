@@ -15,7 +15,7 @@ from refseg.methods.deaot.tracker import DeAotTracker
 from refseg.methods.first_frame import FirstMask
 from refseg.methods.grounding_dino import load
 from refseg.methods.sam.weights import save_safetensors
-from refseg.methods.sam_track.method import label_map, sam_track_options
+from refseg.methods.sam_track.method import SamTrackGdino, label_map, sam_track_options
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +130,7 @@ def test_the_tiny_one_is_the_same_method_with_the_shipped_stages(tmp_path, shape
     path = tmp_path / "mine.safetensors"
     save_safetensors(build_deaot(DEAOT_CONFIGS["deaot_tiny"]).state_dict(), path, {})
     given = {"detector": "oracle", "tracker_checkpoint": str(path)}
-    tiny = registry.build_method(MethodRequest("sam_track_gdino_tiny", given))
+    tiny = SamTrackGdino(MethodRequest("sam_track_gdino_tiny", given))
     full = registry.build_method(
         MethodRequest("sam_track_gdino", {**given, "sam": "tiny", "tracker": "deaot_tiny"})
     )
