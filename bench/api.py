@@ -147,6 +147,7 @@ def run(
     root: str | Path | None = None,
     protocols: Sequence[str] = (),
     out: str | Path | None = None,
+    videos: Sequence[str] = (),
     limit: int | None = None,
     options: Mapping[str, object] | None = None,
     device: str = "auto",
@@ -166,6 +167,7 @@ def run(
         root: Folder of the dataset; None: configured, or none needed.
         protocols: Names; none: all that the dataset is scored with.
         out: Run folder; None: a name of its own under ``runs``.
+        videos: Ids of the only videos that are run; none: all. The result is marked partial.
         limit: Only the first so many videos; the result is marked partial.
         options: What ``--set`` sets; keys that begin with ``dataset.`` are the dataset's.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; ``"auto"``: cuda where there is one.
@@ -173,7 +175,8 @@ def run(
         fresh: Delete what an earlier run left in the folder; else the same call goes on where it stopped.
         page: Write the HTML page.
         images_at_once: How many single images a method that takes several is handed in one call.
-        jobs: How many processes score; None: as many as are worth it.
+        jobs: How many workers predict, with a model each, and how many processes score; None: this process
+            predicts, and as many score as are worth it. More than one needs registered names.
         progress: Where it is shown; None: nowhere.
 
     Raises:
@@ -181,6 +184,11 @@ def run(
     """
     from refseg.bench.cli.common import chosen_device
 
+    if (jobs or 1) > 1 and not (isinstance(method, str) and isinstance(dataset, str)):
+        raise InputError(
+            "Workers build the method and the dataset by their registered names, and an object was given; "
+            "leave jobs out, or register it (`bench new` writes the package)."
+        )
     with _named("methods", method) as method_name, _named("datasets", dataset) as dataset_name:
         request = RunRequest(
             method=method_name,
@@ -189,6 +197,7 @@ def run(
             root=None if root is None else str(root),
             protocols=tuple(protocols),
             out=None if out is None else str(out),
+            videos=tuple(videos),
             limit=limit,
             options={k: str(v) for k, v in (options or {}).items()},
             device=chosen_device(device),

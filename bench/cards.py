@@ -167,13 +167,15 @@ def card_markdown(card: Card) -> str:
 
     parts = [f"## {card.title} (`{card.name}`)", card.summary]
     parts.append("\n".join(f"- {title}: {'; '.join(values)}" for title, values in _facts(card)))
-    if card.tree:
-        parts.append(f"```\n{card.drawing('<split>')}\n```")
     header, *rows = _split_rows(card)
     parts.append(markdown_table(header, rows))
     if card.options:
         parts.append("\n".join(f"- `--set dataset.{name}=…`: {text}" for name, text in card.options.items()))
     parts.append("Known traps:\n\n" + "\n".join(f"- {t}" for t in card.traps))
+    # In text, <video> is an element of the page and is not shown.
+    parts = [part.replace("<", "&lt;") for part in parts]
+    if card.tree:
+        parts.insert(3, f"```\n{card.drawing('<split>')}\n```")
     return "\n\n".join(parts)
 
 

@@ -13,6 +13,8 @@ FaultKind = Literal["missing", "damaged", "size", "encoding", "schema", "id", "d
 its video or frame; of another colour mode or text encoding; of another form; an id that cannot be or that nothing
 has; something twice; truth that says nothing or the wrong thing; another number than the published one."""
 
+_MANY, _FEW = 100, 20
+
 _ENDLESS = re.compile(r"\S{1000,}")
 
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
@@ -68,7 +70,7 @@ def printable(line: str) -> str:
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], *, hint: str = "") -> InputError:
-    """Return the error for a name that is not in a table: the nearest names first, then all of them.
+    """Return the error for a name that is not in a table: the nearest names first, then all, or the first of many.
 
     Args:
         kind: What the name stands for, e.g. ``"method"``.
@@ -80,4 +82,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str], *, hint: str = "") 
     near = get_close_matches(name, names, n=3, cutoff=0.5)
     nearest = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
     tail = f" ({hint})" if hint else ""
-    return InputError(f"Unknown {kind} {name!r}.{nearest} Known: {', '.join(names) or 'none'}{tail}.")
+    more = f" and {len(names) - _FEW} more" if len(names) > _MANY else ""
+    listed = ", ".join(names[:_FEW] if more else names) or "none"
+    return InputError(f"Unknown {kind} {name!r}.{nearest} Known: {listed}{more}{tail}.")

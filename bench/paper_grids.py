@@ -34,9 +34,16 @@ _QUICK: Switches = {"warmup": "1", "watch": "1", "processes": "1"}
 IMAGES = Training(
     "images",
     "refsam_refshapes",
-    {"image_steps": "1000", "clip_steps": "0", "itm_token": "none", "evaluate_every": "250", "warmup": "100"},
+    {
+        "image_steps": "1000",
+        "align_steps": "300",
+        "clip_steps": "0",
+        "itm_token": "none",
+        "evaluate_every": "250",
+        "warmup": "100",
+    },
     takes=_ON_IMAGES,
-    quick={"image_steps": "2", "images": "4", **_QUICK},
+    quick={"image_steps": "2", "align_steps": "0", "images": "4", **_QUICK},
 )
 CLIPS = Training(
     "refsam",

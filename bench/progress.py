@@ -86,7 +86,7 @@ class _Lines:
             rate = self._done / (now - self._start)
             left = (self._total - self._done) / rate
             self._say(
-                f"{self._done}/{self._total} {self._unit}, {rate:.1f} {self._unit}/s, {left:.0f} s left"
+                f"{self._done}/{self._total} {self._unit}, {rate:.1f} {self._unit}/s, {_duration(left)} left"
             )
             self._said = now
 
@@ -100,6 +100,14 @@ class _Lines:
 
     def _say(self, text: str) -> None:
         print(f"{self._title}: {text}", file=self._stream, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    """Return a time to wait as people say it."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 class Bars:

@@ -23,7 +23,7 @@ from refseg.bench.progress import Progress, Silent
 from refseg.bench.results import score_run
 from refseg.bench.shards import parse_shard, places_of
 from refseg.bench.store import RunFolder, SavedRun, missing_expressions
-from refseg.bench.subset import coverage, subset
+from refseg.bench.subset import coverage, places_of_ids, subset
 from refseg.bench.types import Dataset, DatasetRequest, Method, MethodRequest, Video
 
 _SHARD_NOTE = "this is shard {}, and `bench score` scores all shards' folders together"
@@ -41,6 +41,7 @@ class RunRequest:
         root: Folder of the dataset; None: configured, or none needed.
         protocols: Names; none: all that the dataset is scored with.
         out: Run folder; None: a name of its own under ``runs``.
+        videos: Ids of the only videos that are run; none: all. The result is marked partial.
         limit: Only the first so many videos; the result is marked partial.
         options: ``--set KEY=VALUE``; keys that begin with ``dataset.`` are the dataset's.
         device: torch device string.
@@ -61,6 +62,7 @@ class RunRequest:
     root: str | None = None
     protocols: tuple[str, ...] = ()
     out: str | None = None
+    videos: tuple[str, ...] = ()
     limit: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     device: str = "cpu"
@@ -209,12 +211,15 @@ def _method(engine: Engine, request: MethodRequest) -> Method:
 def _places(request: RunRequest, dataset: Dataset) -> Sequence[int]:
     """Return which of the dataset's videos are asked for."""
     videos = dataset.videos()
-    limit = len(videos) if request.limit is None else min(request.limit, len(videos))
-    if not limit:
+    if not videos:
         raise InputError(f"{dataset.info.name} {dataset.info.split} holds no video; is --root right?")
+    chosen: Sequence[int] = range(len(videos))
+    if request.videos:
+        chosen = places_of_ids(dataset, request.videos)
+    chosen = chosen[: request.limit]
     if request.shard is None:
-        return range(limit)
-    return places_of(parse_shard(request.shard), videos[:limit])
+        return chosen
+    return [chosen[i] for i in places_of(parse_shard(request.shard), [videos[i] for i in chosen])]
 
 
 def default_name(request: RunRequest, split: str) -> str:
@@ -283,7 +288,7 @@ def _record(planned: Plan, earlier: Mapping[str, Any] | None) -> dict[str, Any]:
         "images_at_once": request.images_at_once,
         "engine": planned.engine.describe(),
         "shard": request.shard,
-        "video_ids": None if request.shard is None else [v.id for v in videos],
+        "video_ids": [v.id for v in videos] if request.shard or request.videos else None,
         "partial": bool(short),
         "coverage": short,
         "counts": {

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from refseg.bench.errors import unknown_name
 from refseg.bench.types import Dataset, GroundTruth, LabelledDataset, Video, framewise
 
 
@@ -41,6 +42,19 @@ def subset(dataset: Dataset, video_ids: Collection[str]) -> Dataset:
     if isinstance(dataset, LabelledDataset):
         return _LabelledSubset(dataset, dataset, video_ids)
     return Subset(dataset, video_ids)
+
+
+def places_of_ids(dataset: Dataset, video_ids: Collection[str]) -> list[int]:
+    """Return where named videos stand in a dataset, in its order.
+
+    Raises:
+        InputError: It has no such video.
+    """
+    of_id = {video.id: place for place, video in enumerate(dataset.videos())}
+    for ident in video_ids:
+        if ident not in of_id:
+            raise unknown_name(f"video of {dataset.info.name} {dataset.info.split}", ident, of_id)
+    return sorted(of_id[ident] for ident in video_ids)
 
 
 def coverage(dataset: Dataset, videos: Sequence[Video]) -> dict[str, list[int]]:

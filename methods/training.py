@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from refseg.bench.atomic import sweep, writing
 from refseg.bench.errors import InputError, RefsegError
 from refseg.bench.locks import locked
+from refseg.bench.progress import for_terminal
 from refseg.methods.curve import draw_curve
 from refseg.methods.team import Crew, Team
 from refseg.methods.training_log import TrainingLog
@@ -197,21 +198,11 @@ class Training:
             yield step, batch
 
     def _shown(self, batches: Iterator[tuple[int, Any]], start: int) -> Iterator[tuple[int, Any]]:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("steps"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=Console(stderr=True)) as progress:
-            task = progress.add_task("training", total=self.steps, completed=start)
+        title = f"training from step {start}" if start else "training"
+        with for_terminal().task(title, self.steps - start, "steps") as task:
             for item in batches:
                 yield item
-                progress.advance(task)
+                task.advance()
 
     @property
     def _checkpoint(self) -> Path:

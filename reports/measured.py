@@ -12,6 +12,7 @@ from typing import Any, Literal
 from refseg.bench.errors import InputError
 from refseg.bench.parsing import parse_json
 from refseg.bench.results import each_protocol
+from refseg.bench.speed.report import gate_passed
 from refseg.bench.tables import coverage_text
 
 Kind = Literal["scores", "params", "speed"]
@@ -224,12 +225,6 @@ def _parameters(content: Mapping[str, Any]) -> _Figures:
 def _speeds(content: Mapping[str, Any]) -> _Figures:
     """Read ``fps_single``: its median with what the repetitions spread over; only where the accuracy gate passed."""
     told = content.get("fps_single")
-    if told is None or content.get("gate", {}).get("passed") is False:
+    if told is None or not gate_passed(content):
         return {}, {}
-    if isinstance(told, Mapping):
-        spread = [told.get("min"), told.get("max")]
-        bounds: dict[str, Sequence[float]] = {}
-        if None not in spread:
-            bounds["fps_single"] = [float(s) for s in spread if s is not None]
-        return {"fps_single": float(told["median"])}, bounds
-    return {"fps_single": float(told)}, {}
+    return {"fps_single": float(told["median"])}, {"fps_single": [float(told["min"]), float(told["max"])]}

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from refseg.bench.cli.common import Commands, add_json, emit, guarded_stdout
+from refseg.bench.cli.common import Commands, add_json, emit, guarded_stdout, sentence
 
 if TYPE_CHECKING:
     from refseg.reports.claims import Claim
@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
     )
     actions = parser.add_subparsers(metavar="ACTION", dest="action", required=True)
     text = "print published numbers with their sources"
-    action = actions.add_parser("list", help=text, description=text)
+    action = actions.add_parser("list", help=text, description=sentence(text))
     for name, what in (
         ("source", "an id of reports/claims/sources.csv, for instance refsam"),
         ("table", "as printed: I to X, fig4, text …"),
@@ -38,7 +38,7 @@ def add(commands: Commands) -> None:
         "wrong), and whether publications agree with themselves: J&F with J and F, the text with the tables, "
         "references with methods, quoted values with their authors'"
     )
-    action = actions.add_parser("lint", help="check the published numbers", description=text)
+    action = actions.add_parser("lint", help="check the published numbers", description=sentence(text))
     action.add_argument(
         "--format", choices=("text", "md"), default="text", help="md: the tables of docs/claims.md"
     )

@@ -19,6 +19,11 @@ _LONGEST = 18
 Commands: TypeAlias = "argparse._SubParsersAction[Any]"
 
 
+def sentence(text: str) -> str:
+    """Return the line that a list of commands has of one as the description in its own help."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add ``--json FILE|-``."""
     parser.add_argument(
@@ -58,6 +63,24 @@ def add_protocol(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_video(parser: argparse.ArgumentParser, note: str = "") -> None:
+    """Add the repeatable ``--video ID[,ID…]``; read it with :func:`comma_list`."""
+    parser.add_argument(
+        "--video",
+        metavar="ID",
+        action="append",
+        default=[],
+        help=f"only this video, or several by commas{note}; may be repeated",
+    )
+
+
+def add_csv(parser: argparse.ArgumentParser) -> None:
+    """Add ``--csv FILE``; :func:`refseg.bench.items.write_items` writes it."""
+    parser.add_argument(
+        "--csv", metavar="FILE", help="write a row for every item of each protocol: a sentence and its scores"
+    )
+
+
 def add_jobs(parser: argparse.ArgumentParser) -> None:
     """Add ``--jobs N``."""
     parser.add_argument(
@@ -70,6 +93,11 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
 
 def chosen_protocols(given: Sequence[str]) -> tuple[str, ...]:
     """Return the protocols that ``--protocol`` names, each once."""
+    return comma_list(given)
+
+
+def comma_list(given: Sequence[str]) -> tuple[str, ...]:
+    """Return what a repeatable option names, by commas or one by one: each once."""
     names = (p.strip() for text in given for p in text.split(","))
     return tuple(dict.fromkeys(n for n in names if n))
 

@@ -19,7 +19,10 @@ _KINDS = {
 }
 """Arguments whose values are registered names."""
 
-_FILES = {"root", "out", "runs", "json", "folder", "predictions", "truth", "a", "b"}
+_FILES = {
+    *("root", "out", "runs", "json", "csv", "markdown", "baseline", "claims", "to"),
+    *("folder", "folders", "predictions", "truth", "bundle", "a", "b"),
+}
 """Arguments whose values are files or folders."""
 
 

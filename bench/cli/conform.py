@@ -13,6 +13,7 @@ from refseg.bench.cli.common import (
     chosen_device,
     emit,
     guarded_stdout,
+    sentence,
 )
 from refseg.bench.errors import InputError
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def add(commands: Commands) -> None:
     """Add both subcommands."""
     text = "run a method on a few short videos and say what of the interface it breaks"
-    parser = commands.add_parser("check-method", help=text, description=_sentence(text))
+    parser = commands.add_parser("check-method", help=text, description=_description(text))
     parser.add_argument("method", metavar="NAME", help="see `bench list methods`")
     add_set(parser, "the method")
     add_device(parser)
@@ -31,7 +32,7 @@ def add(commands: Commands) -> None:
     add_json(parser)
     parser.set_defaults(run=check_method)
     text = "open a dataset, read its first videos and say what of the interface it breaks"
-    parser = commands.add_parser("check-dataset", help=text, description=_sentence(text))
+    parser = commands.add_parser("check-dataset", help=text, description=_description(text))
     parser.add_argument("dataset", metavar="NAME", help="see `bench list datasets`")
     parser.add_argument("--split", metavar="S", help="default: the dataset's own")
     parser.add_argument("--root", metavar="DIR", help="its folder; default: see `bench data set --help`")
@@ -79,5 +80,5 @@ def _add_skip(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}. Exit code 2 where something is broken."
+def _description(text: str) -> str:
+    return f"{sentence(text)} Exit code 2 where something is broken."

@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from refseg.bench.cli.common import Commands, add_json, add_set, emit, guarded_stdout, positive, workers
+from refseg.bench.cli.common import (
+    Commands,
+    add_json,
+    add_set,
+    emit,
+    guarded_stdout,
+    positive,
+    sentence,
+    workers,
+)
 
 INPUT_ERROR = 2
 
@@ -15,13 +24,13 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser("data", help="describe, check or draw a dataset; remember where it lies")
     actions = parser.add_subparsers(metavar="ACTION", dest="action", required=True)
     text = "print a dataset's card and how its folder must look; with a folder, what is in it"
-    action = actions.add_parser("describe", help=text, description=text)
+    action = actions.add_parser("describe", help=text, description=sentence(text))
     _add_split(action)
     add_set(action, "the dataset")
     add_json(action)
     action.set_defaults(run=describe)
     text = "verify a copy: counts, metadata, and that every frame and mask is there, whole and of its size"
-    action = actions.add_parser("check", help=text, description=text)
+    action = actions.add_parser("check", help=text, description=sentence(text))
     _add_split(action)
     add_set(action, "the dataset")
     action.add_argument(
@@ -34,9 +43,9 @@ def add(commands: Commands) -> None:
     add_json(action)
     action.set_defaults(run=check)
     text = "print the cards of all datasets as Markdown (docs/datasets.md)"
-    actions.add_parser("cards", help=text, description=text).set_defaults(run=print_cards)
+    actions.add_parser("cards", help=text, description=sentence(text)).set_defaults(run=print_cards)
     text = "draw frames of a split, with their masks and sentences, into one picture"
-    sheet = actions.add_parser("sheet", help=text, description=text)
+    sheet = actions.add_parser("sheet", help=text, description=sentence(text))
     _add_split(sheet)
     sheet.add_argument("--out", metavar="PNG", required=True, help="the picture")
     sheet.add_argument("--videos", metavar="N", type=positive, default=6, help="how many videos; default: 6")

@@ -13,9 +13,15 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("what is shipped, on what is shipped", "bench run --method refsam_tiny --dataset refshapes"),
         ("real videos, the first two", f"bench run --method refsam_tiny {_DAVIS} --limit 2"),
         (
-            "several methods, and options of one",
-            "bench run --method empty,full --dataset refshapes --split test",
+            "an option of the method",
+            "bench run --method refsam_tiny --dataset refshapes --set track_token=false",
         ),
+        (
+            "a run for each method and split, and a table of all",
+            "bench run --method empty,full --dataset refshapes --split val,test",
+        ),
+        ("one video, looked at closely", f"bench run --method refsam_tiny {_DAVIS} --video car-shadow"),
+        ("a row for every sentence", f"bench run --method refsam_tiny {_DAVIS} --csv items.csv"),
         (
             "a program in another environment",
             "bench run --method command --set run='/envs/mine/bin/python infer.py' --dataset refshapes",
@@ -27,12 +33,20 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("what is wrong with them", f"bench score results.zip {_DAVIS} --lint-only"),
         ("a run, by another protocol", f"bench score runs/mine {_DAVIS} --protocol refdavis/per_expression"),
     ),
-    "compare": (("two runs on the same sentences", "bench compare runs/before runs/after"),),
+    "compare": (
+        ("two runs on the same sentences", "bench compare runs/before runs/after"),
+        ("for a script", "bench compare runs/before runs/after --json -"),
+    ),
     "report": (
         ("all runs below a folder", "bench report --runs runs"),
+        ("the same as a site", "bench report --runs runs --format html --out site"),
         ("for a paper", "bench report --runs runs --format latex --out tables"),
+        ("the paper's Table I, with what was measured beside it", "bench report --table 1"),
     ),
-    "view": (("where a run's page is", "bench view runs/refsam_tiny-refshapes-val"),),
+    "view": (
+        ("a site over one run", "bench view runs/refsam_tiny-refshapes-val"),
+        ("two runs side by side", "bench view runs/before runs/after --out comparison"),
+    ),
     "export": (
         ("for a server", "bench export runs/mine --layout mevis --out submission.zip"),
         ("for davis2017-evaluation", "bench export runs/mine --layout davis --out masks"),
@@ -46,12 +60,20 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
             "a tracker, with shorter clips",
             "bench train --method deaot_tiny --recipe deaot_refshapes --set frames=3 --out trainings/tracker",
         ),
+        (
+            "on after an interruption",
+            "bench train --method refsam_tiny --recipe refsam_refshapes --out trainings/mine --resume",
+        ),
     ),
     "ablate": (
         ("what the dataset measures", "bench ablate controls"),
+        ("a grid of the paper, to see that it runs", "bench ablate itm_token --quick"),
         ("the same on real videos", f"bench ablate controls {_DAVIS}"),
     ),
-    "params": (("of the headline, without its weights", "bench params --method refsam_vit_h"),),
+    "params": (
+        ("of the headline, without its weights", "bench params --method refsam_vit_h"),
+        ("of a variant", "bench params --method refsam_vit_b --set use_adapter=false --json -"),
+    ),
     "list": (
         ("everything", "bench list"),
         ("names for a script", "bench list methods --names"),
@@ -92,6 +114,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "fetch": (
         ("what there is", "bench fetch"),
         ("SAM's largest checkpoint", "bench fetch sam_vit_h --to checkpoints"),
+    ),
+    "cache": (
+        ("what is kept, and where", "bench cache"),
+        ("without what can be made again", "bench cache --clear all"),
     ),
     "completion": (
         ("bash, now", 'eval "$(bench completion bash)"'),

@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 
 from refseg.bench import registry
-from refseg.bench.cli.common import Commands, add_json, emit
+from refseg.bench.cli.common import Commands, add_json, emit, sentence
 
 KINDS: tuple[registry.Kind, ...] = ("methods", "datasets", "protocols", "grids", "tables", "recipes")
 
 
 def add(commands: Commands) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser("list", help="list methods, datasets, protocols, grids, tables and recipes")
+    text = "list methods, datasets, protocols, grids, tables and recipes"
+    parser = commands.add_parser(
+        "list", help=text, description=f"{sentence(text)} Those of installed packages are among them."
+    )
     parser.add_argument("kind", metavar="KIND", nargs="?", choices=KINDS, help=", ".join(KINDS))
     parser.add_argument("--names", action="store_true", help="print the names that can be used, one a line")
     add_json(parser)

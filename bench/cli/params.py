@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from refseg.bench.cli.common import Commands, add_json, add_set, emit, guarded_stdout
+from refseg.bench.cli.common import Commands, add_json, add_set, emit, guarded_stdout, sentence
 from refseg.bench.tables import text_table
 
 
 def add(commands: Commands) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser("params", help="count a method's learnable and total parameters")
+    text = "count a method's learnable and total parameters"
+    parser = commands.add_parser(
+        "params",
+        help=text,
+        description=f"{sentence(text)} By part, and what every frame needs; checkpoints need not be there.",
+    )
     parser.add_argument("--method", metavar="NAME", required=True, help="see `bench list methods`")
     add_set(parser, "the method")
     add_json(parser)

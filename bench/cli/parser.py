@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from refseg.bench.cli import (
     ablate,
     bundle,
+    cache,
     claims,
     compare,
     completion,
@@ -52,6 +53,7 @@ COMMANDS = (
     listing,
     data,
     fetch,
+    cache,
     new,
     conform,
     traps,

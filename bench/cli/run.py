@@ -7,13 +7,15 @@ from typing import Any
 
 from refseg.bench.cli.common import (
     Commands,
-    add_dataset,
+    add_csv,
     add_device,
     add_json,
     add_protocol,
     add_set,
+    add_video,
     chosen_device,
     chosen_protocols,
+    comma_list,
     emit,
     guarded_stdout,
     positive,
@@ -36,15 +38,26 @@ def add(commands: Commands) -> None:
         required=True,
         help="a name, a comma list or all_tiny; see `bench list methods`",
     )
-    add_dataset(parser, required=True)
+    parser.add_argument(
+        "--dataset", metavar="NAME", required=True, help="a name or a comma list; see `bench list datasets`"
+    )
+    parser.add_argument("--split", metavar="S", help="a split or a comma list; default: the dataset's own")
+    parser.add_argument("--root", metavar="DIR", help="its folder; default: see `bench data set --help`")
     add_protocol(parser)
-    parser.add_argument("--out", metavar="DIR", help="run folder; default: runs/METHOD-DATASET-SPLIT")
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="run folder, of several runs the folder above; default: runs/METHOD-DATASET-SPLIT",
+    )
+    add_video(parser, " (a partial result)")
     parser.add_argument(
         "--limit", metavar="N", type=positive, help="only the first N videos (a partial result)"
     )
     add_set(parser, "the method; dataset.KEY=VALUE for the dataset")
     add_device(parser)
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="default: float32"
+    )
     parser.add_argument(
         "--images-at-once",
         metavar="N",
@@ -61,6 +74,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would run, and do nothing")
     _add_workers(parser)
     add_json(parser)
+    add_csv(parser)
     parser.set_defaults(run=run)
 
 
@@ -92,35 +106,72 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run one method or several, one after the other."""
+    """Run one method or several on one dataset or several, one after the other."""
+    from pathlib import Path
+
     from refseg.bench import registry
     from refseg.bench.errors import RefsegError
     from refseg.bench.progress import for_terminal
 
     progress = for_terminal()
-    names = registry.expand_methods(args.method)
+    methods = registry.expand_methods(args.method)
     results: list[dict[str, Any]] = []
     code = 0
     with guarded_stdout(args.json):
-        requests = [_request(args, name, several=len(names) > 1) for name in names]
+        requests = _requests(args, methods)
         for request in requests:
             try:
                 results.append(_one(request, args.dry_run, progress))
             except RefsegError as error:
-                if len(names) == 1:
+                if len(requests) == 1:
                     raise
-                # The other methods' runs are worth having; this one is told at once and again in the summary.
-                progress.note(f"{request.method}: {error}")
-                results.append({"method": request.method, "error": str(error)})
+                # The other runs are worth having; this one is told at once and again in the summary.
+                named = {"method": request.method, "dataset": request.dataset, "split": request.split}
+                results.append(named | {"error": str(error)})
+                progress.note(_text(results[-1]))
                 code = error.exit_code
     if any(r.get("failures") for r in results):
         code = code or FAILED_VIDEOS
-    value = results[0] if len(names) == 1 else {"runs": results}
+    if args.csv and not args.dry_run:
+        from refseg.bench.items import write_items
+
+        write_items([r for r in results if "error" not in r], Path(args.csv))
+    value = results[0] if len(requests) == 1 else {"runs": results}
     emit(value, args.json, "\n\n".join(filter(None, [*map(_text, results), _comparison(results)])))
     return code
 
 
-def _request(args: argparse.Namespace, name: str, *, several: bool) -> Any:
+def _requests(args: argparse.Namespace, methods: list[str]) -> list[Any]:
+    """Return a request for each combination of methods, datasets and splits.
+
+    Raises:
+        InputError: A dataset is unknown, or blanks name none, or no split.
+    """
+    from refseg.bench import registry
+    from refseg.bench.errors import InputError
+
+    datasets = comma_list([args.dataset])
+    if not datasets:
+        raise InputError("--dataset names no dataset; see `bench list datasets`.")
+    for name in datasets:
+        registry.entry("datasets", name)
+    splits = comma_list([args.split or ""])
+    if args.split and not splits:
+        raise InputError(f"--split {args.split!r} names no split; leave it out for the dataset's own.")
+    several = len(methods) * len(datasets) * max(1, len(splits)) > 1
+    found = []
+    for dataset in datasets:
+        for split in splits or (None,):
+            for method in methods:
+                # The folder's name says what the runs differ in.
+                parts = [method] if several else []
+                parts += [dataset] if len(datasets) > 1 else []
+                parts += [split] if split is not None and len(splits) > 1 else []
+                found.append(_request(args, method, dataset, split, parts))
+    return found
+
+
+def _request(args: argparse.Namespace, method: str, dataset: str, split: str | None, parts: list[str]) -> Any:
     from pathlib import Path
 
     from refseg.bench.atomic import safe_name
@@ -128,12 +179,13 @@ def _request(args: argparse.Namespace, name: str, *, several: bool) -> Any:
     from refseg.bench.runner import RunRequest
 
     return RunRequest(
-        method=name,
-        dataset=args.dataset,
-        split=args.split,
+        method=method,
+        dataset=dataset,
+        split=split,
         root=args.root,
         protocols=chosen_protocols(args.protocol),
-        out=str(Path(args.out) / safe_name(name)) if several and args.out else args.out,
+        out=str(Path(args.out) / safe_name("-".join(parts))) if parts and args.out else args.out,
+        videos=comma_list(args.video),
         limit=args.limit,
         options=split_assignments(args.set),
         device=chosen_device(args.device),
@@ -164,5 +216,6 @@ def _text(result: dict[str, Any]) -> str:
     from refseg.bench.cli.results import plan_text, result_text
 
     if "error" in result:
-        return f"{result['method']}: {result['error']}"
+        where = " ".join(filter(None, [result["dataset"], result["split"]]))
+        return f"{result['method']} on {where}: {result['error']}"
     return plan_text(result) if "expressions_to_predict" in result else result_text(result)

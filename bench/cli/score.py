@@ -6,6 +6,7 @@ import argparse
 
 from refseg.bench.cli.common import (
     Commands,
+    add_csv,
     add_dataset,
     add_jobs,
     add_json,
@@ -48,6 +49,7 @@ def add(commands: Commands) -> None:
     )
     add_jobs(parser)
     add_json(parser)
+    add_csv(parser)
     parser.set_defaults(run=run)
 
 
@@ -73,5 +75,11 @@ def run(args: argparse.Namespace) -> int:
     if args.lint_only:
         emit(result, args.json, lint_text(result))
         return 0 if result["can_be_scored"] else InputError.exit_code
+    if args.csv:
+        from pathlib import Path
+
+        from refseg.bench.items import write_items
+
+        write_items([result], Path(args.csv))
     emit(result, args.json, result_text(result))
     return 3 if result["failures"] else 0

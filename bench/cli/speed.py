@@ -11,7 +11,9 @@ from refseg.bench.cli.common import (
     add_device,
     add_json,
     add_set,
+    add_video,
     chosen_device,
+    comma_list,
     emit,
     guarded_stdout,
     positive,
@@ -36,8 +38,16 @@ def add(commands: Commands) -> None:
     add_dataset(parser, required=True)
     add_set(parser, "the method; dataset.KEY=VALUE for the dataset")
     add_device(parser)
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
-    parser.add_argument("--limit", metavar="N", type=positive, default=3, help="videos; default: 3")
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="default: float32"
+    )
+    add_video(parser)
+    parser.add_argument(
+        "--limit",
+        metavar="N",
+        type=positive,
+        help="the first N videos; default: 3, or all that --video names",
+    )
     parser.add_argument(
         "--frames", metavar="N", type=positive, default=24, help="frames of each; default: 24"
     )
@@ -54,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure one method or several."""
     from refseg.bench import registry
     from refseg.bench.progress import for_terminal
-    from refseg.bench.speed.report import summary, table_x
+    from refseg.bench.speed.report import gate_passed, summary, table_x
 
     progress = for_terminal()
     with guarded_stdout(args.json):
@@ -69,8 +79,7 @@ def run(args: argparse.Namespace) -> int:
     value = results[0] if len(results) == 1 else {"runs": results}
     text = table_x(published, results) if args.all else "\n\n".join(map(summary, results))
     emit(value, args.json, text)
-    passed = all(r.get("gate", {}).get("passed", True) for r in results)
-    return 0 if passed else GATE_FAILED
+    return GATE_FAILED if any(gate_passed(r) is False for r in results) else 0
 
 
 def _one(args: argparse.Namespace, name: str, progress: Any, *, alone: bool) -> dict[str, Any]:
@@ -86,6 +95,7 @@ def _one(args: argparse.Namespace, name: str, progress: Any, *, alone: bool) -> 
         options=split_assignments(args.set),
         device=chosen_device(args.device),
         dtype=args.dtype,
+        video_ids=comma_list(args.video),
         videos=args.limit,
         frames=args.frames,
         expressions=_counts(args.expressions),

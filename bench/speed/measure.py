@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,10 +28,11 @@ from refseg.bench.speed.passes import (
     staged_pass,
     timed_pass,
 )
-from refseg.bench.subset import coverage
+from refseg.bench.subset import coverage, places_of_ids
 from refseg.bench.types import Dataset, Method, MethodRequest, Video
 
 LEAST_REPETITIONS = 3
+VIDEOS = 3
 WARM_UP_FRAMES = 3
 PARAMETERS = ("total", "learnable", "active_per_frame", "text_encoder")
 """The sums of :func:`refseg.bench.params.count_method` that a result has."""
@@ -49,7 +50,8 @@ class SpeedRequest:
         options: ``--set KEY=VALUE``; keys that begin with ``dataset.`` are the dataset's.
         device: torch device string.
         dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
-        videos: How many videos, from the first on.
+        video_ids: Ids of the only videos; none: see ``videos``.
+        videos: How many videos, from the first on; None: three, or all that are named.
         frames: How many frames of each.
         expressions: How many expressions a video gets in a pass, beside one.
         repetitions: How often each pass is timed.
@@ -63,11 +65,19 @@ class SpeedRequest:
     options: Mapping[str, str] = field(default_factory=dict)
     device: str = "cpu"
     dtype: str = "float32"
-    videos: int = 3
+    video_ids: tuple[str, ...] = ()
+    videos: int | None = None
     frames: int = 24
     expressions: tuple[int, ...] = (1, 4, 16)
     repetitions: int = LEAST_REPETITIONS
     gate: bool = True
+
+
+def _chosen(dataset: Dataset, request: SpeedRequest) -> Sequence[Video]:
+    videos = dataset.videos()
+    if request.video_ids:
+        return [videos[i] for i in places_of_ids(dataset, request.video_ids)][: request.videos]
+    return videos[: request.videos or VIDEOS]
 
 
 def measure(request: SpeedRequest, *, progress: Progress | None = None) -> dict[str, Any]:
@@ -83,7 +93,7 @@ def measure(request: SpeedRequest, *, progress: Progress | None = None) -> dict[
         )
     mine, theirs = split_prefix(request.options, "dataset.")
     dataset = open_dataset(request.dataset, request.split, request.root, theirs)
-    videos = [shortened(v, request.frames) for v in dataset.videos()[: request.videos] if v.expressions]
+    videos = [shortened(v, request.frames) for v in _chosen(dataset, request) if v.expressions]
     if not videos:
         raise InputError(f"{request.dataset} holds no video with a sentence; is --root right?")
     measured = MethodRequest(request.method, mine, request.device, request.dtype)

@@ -76,8 +76,7 @@ def table_x(published: Sequence[PublishedSpeed], results: Sequence[Result]) -> s
             continue
         counts = result["fps_amortised"]
         most = max(counts, key=int)
-        passed = result.get("gate", {}).get("passed")
-        mark = {True: "", False: " (gate failed)", None: " (no gate)"}[passed]
+        mark = {True: "", False: " (gate failed)", None: " (no gate)"}[gate_passed(result)]
         rows.append(
             (
                 *cells,
@@ -88,6 +87,12 @@ def table_x(published: Sequence[PublishedSpeed], results: Sequence[Result]) -> s
         )
     header = ("Table X", "published FPS", "its hardware", "fps_single", "fps_amortised", "hardware here")
     return "\n".join([text_table(header, rows), *notes])
+
+
+def gate_passed(result: Result) -> bool | None:
+    """Return whether a result's speed counts; None: it was measured without the accuracy gate."""
+    passed: bool | None = result.get("gate", {}).get("passed")
+    return passed
 
 
 def gate_text(gate: Result) -> str:

@@ -8,12 +8,11 @@ loss on the mask that is the output, AdamW with a learning rate per module.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,18 +22,17 @@ from refseg.bench.fetch import file_sha256
 from refseg.bench.options import parse_options
 from refseg.bench.registry import build_dataset
 from refseg.bench.types import DatasetRequest, TrainRequest
+from refseg.datasets.refshapes.grammar import CLIP_WEIGHTS
 from refseg.datasets.refshapes.random import Stream
 from refseg.datasets.refshapes.scene import FRAMES
 from refseg.datasets.refshapes.train import VERSION, Sample, clip_sample, image_sample
-from refseg.methods.losses import dice_loss, focal_loss
 from refseg.methods.refsam.config import CONFIGS, DenseMode, RefSamConfig, TrackToken
 from refseg.methods.refsam.model import RefSam, build_refsam
 from refseg.methods.refsam.text import build_text_encoder
+from refseg.methods.refsam.training.shapes import ClipBatch, clip_losses, collate, frame_logits
 from refseg.methods.refsam.training.validate import validation_scores
-from refseg.methods.refsam.training.walk import walk
 from refseg.methods.refsam.weights import load_start, save_weights
 from refseg.methods.sam.build import sam_config
-from refseg.methods.sam.transforms import normalise_and_pad
 from refseg.methods.sam.weights import SAM_TINY, load_into, load_tensors
 from refseg.methods.training import Training, cosine_with_warmup
 
@@ -52,14 +50,21 @@ class RefSamTrainOptions:
     Attributes:
         sam: Weights of the tiny SAM; None: the shipped ones.
         image_steps: Steps of the first phase.
+        align_steps: How many of them, at first, train the alignment alone.
         images: Images a step.
         clip_steps: Steps of the second phase.
         clips: Clips a step.
         clip_frames: Frames a clip (the paper: 3).
-        clip_start: ``paper``: {t - U[1,3], t, t + U[1,3]}; ``first_frame``: frame 0 and then steps of U[1,3], as
+        clip_start: ``paper``: {t - U[1,3], t, t + U[1,3]}; ``first_frame``: frame 0 and then steps of U[1,5], as
             RefShapes asks for places and relations in the first frame.
-        sentences: Sentences an image or clip.
+        image_sentences: Sentences an image, each of which finds its object's place.
+        image_masks: How many of them have their masks decoded too, which is what costs time.
+        sentences: Sentences a clip.
         focal: Weight of the focal loss beside Dice; the paper's is 1, SAM's 20.
+        alignment: Weight of the alignment of sentences with places; the paper has none, as its text encoder is
+            pre-trained and its network has seen pictures by the hundred thousand.
+        text_dropout: Share of a clip's sentences that are left out from its second frame on, so that nothing but the
+            track token says what to look for.
         no_target: Weight of sentences without a target; the other types' weights sum to 100.
         lr: Learning rate of cross-modal MLP, dense attention, tracking and text encoder.
         decoder_lr: That of the mask decoder.
@@ -74,21 +79,26 @@ class RefSamTrainOptions:
     """
 
     sam: str | None = None
-    image_steps: int = 2600
+    image_steps: int = 1900
+    align_steps: int = 600
     images: int = 12
-    clip_steps: int = 2100
+    clip_steps: int = 1400
     clips: int = 4
-    clip_frames: int = 5
+    clip_frames: int = 3
     clip_start: Literal["paper", "first_frame"] = "first_frame"
+    image_sentences: int = 12
+    image_masks: int = 4
     sentences: int = 6
     no_target: int = 5
-    focal: float = 20.0
+    focal: float = 5.0
+    alignment: float = 0.5
+    text_dropout: float = 0.3
     lr: float = 1e-3
     decoder_lr: float = 5e-4
     adapter_lr: float = 1e-3
-    clip_lr_factor: float = 0.6
+    clip_lr_factor: float = 0.7
     weight_decay: float = 0.01
-    warmup: int = 200
+    warmup: int = 100
     seed: int = 0
     evaluate_every: int = 600
     processes: int = 2
@@ -105,111 +115,66 @@ class RefSamTrainOptions:
     watch: int = 24
 
 
-@dataclass(frozen=True)
-class ClipBatch:
-    """B clips of T frames with N sentences in all.
-
-    Attributes:
-        frames: (T, B, 3, S, S) normalised.
-        masks: (T, N, H, W) float 0/1; all 0 where the referent is not visible.
-        texts: N sentences.
-        clip_index: (N,) which clip each sentence is about.
-    """
-
-    frames: Tensor
-    masks: Tensor
-    texts: list[str]
-    clip_index: Tensor
-
-
-def collate(samples: list[Sample], image_size: int) -> ClipBatch:
-    """Stack samples of equally many frames."""
-    frames = torch.from_numpy(np.stack([s.frames for s in samples], axis=1))  # (T, B, H, W, 3)
-    t, b = frames.shape[:2]
-    flat = normalise_and_pad(frames.flatten(0, 1).permute(0, 3, 1, 2), image_size)
-    masks, texts, index = [], [], []
-    for i, sample in enumerate(samples):
-        for sentence in sample.sentences:
-            label = 255 if sentence.object_id is None else int(sentence.object_id)
-            masks.append(sample.labels == label)
-            texts.append(sentence.text)
-            index.append(i)
-    stacked = torch.from_numpy(np.stack(masks, axis=1)).float()
-    return ClipBatch(flat.view(t, b, 3, image_size, image_size), stacked, texts, torch.tensor(index))
-
-
 def clip_times(rng: Stream, frames: int) -> list[int]:
-    """Return frame 0 and then steps of U[1,3], clamped to the video."""
+    """Return frame 0 and then steps of U[1,5], clamped to the video."""
     times = [0]
     while len(times) < frames:
-        times.append(min(FRAMES - 1, times[-1] + rng.integer(1, 3)))
+        times.append(min(FRAMES - 1, times[-1] + rng.integer(1, 5)))
     return times
 
 
 def make_batch(options: RefSamTrainOptions, step: int, image_size: int, rank: int = 0) -> ClipBatch:
     """Draw the share of a step's batch that process ``rank`` computes: images in the first phase, then clips."""
-    if step < options.image_steps:
+    pictures = step < options.image_steps
+    if pictures:
         first, count = step * options.images, options.images
     else:
         first = options.image_steps * options.images + (step - options.image_steps) * options.clips
         count = options.clips
-    draw = _draw_image if step < options.image_steps else _draw_clip
+    draw = _draw_image if pictures else _draw_clip
     samples = [draw(options, first + i) for i in range(rank, count, options.processes)]
-    return collate([s for s in samples if s.sentences], image_size)
+    decoded = (0 if step < options.align_steps else options.image_masks) if pictures else None
+    return collate([s for s in samples if s.sentences], image_size, decoded=decoded)
 
 
 def _draw_image(options: RefSamTrainOptions, index: int) -> Sample:
-    return image_sample(options.seed, index, options.sentences, no_target=options.no_target)
+    return image_sample(options.seed, index, options.image_sentences, no_target=options.no_target)
 
 
 def _draw_clip(options: RefSamTrainOptions, index: int) -> Sample:
     rng = Stream(options.seed, index, 7)
     times = clip_times(rng, options.clip_frames) if options.clip_start == "first_frame" else None
-    return clip_sample(options.seed, index, options.sentences, times, no_target=options.no_target)
-
-
-def frame_logits(model: RefSam, batch: ClipBatch) -> Iterator[Tensor]:
-    """Yield the logits (N, H, W) of each frame in order, the track token carried on from frame to frame."""
-    height, width = batch.masks.shape[-2:]
-    side = batch.frames.shape[-1]
-    features = model.encode_image(batch.frames.flatten(0, 1))
-    text = model.encode_text(batch.texts)
-    for low in walk(model, features, text, batch.clip_index, batch.frames.shape[1]):
-        logits = F.interpolate(low[:, None], (side, side), mode="bilinear", align_corners=False)[:, 0]
-        yield logits[:, :height, :width]
-
-
-def clip_losses(model: RefSam, batch: ClipBatch, focal_weight: float) -> dict[str, Tensor]:
-    """Return the losses of a batch, means over its rows and frames."""
-    dice, focal = [], []
-    for logits, masks in zip(frame_logits(model, batch), batch.masks, strict=True):
-        dice.append(dice_loss(logits, masks).mean())
-        focal.append(focal_loss(logits, masks).mean())
-    d, f = torch.stack(dice).mean(), torch.stack(focal).mean()
-    return {"loss": d + focal_weight * f, "dice": d, "focal": f}
+    return clip_sample(
+        options.seed, index, options.sentences, times, no_target=options.no_target, weights=CLIP_WEIGHTS
+    )
 
 
 @torch.no_grad()
 def dev_iou(model: RefSam, options: RefSamTrainOptions, image_size: int) -> dict[str, float]:
     """Return the mean J of sentences in fresh images and, over all 16 frames, in fresh videos, in percent."""
-    images = collate([image_sample(DEV_SEED, i, 4) for i in range(min(64, 4 * options.watch))], image_size)
-    out = {"dev_image_J": 100 * float(_mean_j(model, images).mean())}
+    pictures = [image_sample(DEV_SEED, i, 4) for i in range(min(64, 4 * options.watch))]
+    out = _by_type("dev_image_J", _mean_j(model, collate(pictures, image_size)), pictures)
     if options.clip_steps:
-        values, kinds = [], []
-        for video in (clip_sample(DEV_SEED, i, 4, range(FRAMES)) for i in range(options.watch)):
-            values.append(_mean_j(model, collate([video], image_size)))
-            kinds += [s.type for s in video.sentences]
-        j = torch.cat(values)
-        out["dev_video_J"] = 100 * float(j.mean())
-        for kind in sorted(set(kinds)):
-            out[f"dev_video_J_{kind}"] = 100 * float(j[[k == kind for k in kinds]].mean())
+        videos = [clip_sample(DEV_SEED, i, 4, range(FRAMES)) for i in range(options.watch)]
+        values = [_mean_j(model, collate([video], image_size)) for video in videos]
+        out |= _by_type("dev_video_J", torch.cat(values), videos)
+    return out
+
+
+def _by_type(name: str, values: Tensor, samples: Sequence[Sample]) -> dict[str, float]:
+    types = [s.type for sample in samples for s in sample.sentences]
+    out = {name: 100 * float(values.mean())}
+    for kind in sorted(set(types)):
+        out[f"{name}_{kind}"] = 100 * float(values[[t == kind for t in types]].mean())
     return out
 
 
 def _mean_j(model: RefSam, batch: ClipBatch) -> Tensor:
     """Return J of each sentence, averaged over frames; both empty counts as 1."""
     scores = []
-    for logits, masks in zip(frame_logits(model, batch), batch.masks, strict=True):
+    image, text = model.encode_image(batch.frames.flatten(0, 1)), model.encode_text(batch.texts)
+    for low, masks in zip(frame_logits(model, image, text, batch), batch.masks, strict=True):
+        logits = F.interpolate(low[:, None], masks.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
         on, truth = logits > 0, masks > 0.5
         union = (on | truth).sum((-2, -1))
         scores.append(torch.where(union > 0, (on & truth).sum((-2, -1)) / union.clamp(min=1), 1.0))
@@ -234,6 +199,18 @@ def parameter_groups(model: RefSam, options: RefSamTrainOptions) -> list[dict[st
             decay = options.weight_decay if decayed else 0.0
             groups.append({"params": chosen, "lr": rates.get(name, options.lr), "weight_decay": decay})
     return groups
+
+
+def _losses(model: RefSam, batch: ClipBatch, options: RefSamTrainOptions, step: int) -> dict[str, Tensor]:
+    # A clip that begins anywhere does not show what its sentence says of the video's first frame.
+    early = step < options.image_steps or options.clip_start == "first_frame"
+    return clip_losses(
+        model,
+        batch,
+        focal=options.focal,
+        alignment=options.alignment if early else 0.0,
+        text_dropout=options.text_dropout,
+    )
 
 
 def _config(options: RefSamTrainOptions) -> RefSamConfig:
@@ -284,7 +261,7 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
             images(s) if s < options.image_steps else options.clip_lr_factor * clips(s - options.image_steps)
         ),
         make_batch=lambda step, rank: make_batch(options, step, size, rank),
-        compute=lambda batch, step: clip_losses(model, batch, options.focal),
+        compute=lambda batch, step: _losses(model, batch, options, step),
         rows=lambda batch: len(batch.texts),
         processes=options.processes,
         evaluate=lambda: dev_iou(model, options, size) | _validation(model, options),

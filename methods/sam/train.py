@@ -3,12 +3,16 @@
 As in "Segment Anything" (2023), appendix A: a prompt is a point or a jittered box, then corrective points from the
 error regions with the previous logits as mask prompt; after a single point the best of three masks is trained,
 else the single mask; focal and Dice loss 20:1, and the IoU head by mean squared error.
+
+SAM's image encoder comes from MAE pre-training. This one learns to name each object's attributes besides, in place of
+what MAE teaches (``attributes``; the classifiers are thrown away afterwards).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,11 +24,13 @@ from torch import Tensor, nn
 from refseg.bench.errors import InputError
 from refseg.bench.options import parse_options
 from refseg.bench.types import TrainRequest
+from refseg.datasets.refshapes.grammar import VALUES
 from refseg.datasets.refshapes.train import VERSION, image_sample
 from refseg.methods.losses import dice_loss, focal_loss
 from refseg.methods.sam.build import build_sam, sam_config
 from refseg.methods.sam.compat import Sam
 from refseg.methods.sam.decode import DecoderOutput, decode
+from refseg.methods.sam.initial import initialise
 from refseg.methods.sam.transforms import normalise_and_pad
 from refseg.methods.training import Training, cosine_with_warmup
 
@@ -34,17 +40,31 @@ DEV_SEED = 999_983
 
 @dataclass(frozen=True)
 class SamTrainOptions:
-    """Settings of the recipe."""
+    """Settings of the recipe.
 
-    steps: int = 1800
+    Attributes:
+        steps: Number of steps.
+        images: Images a step.
+        objects: Objects an image, at most.
+        rounds: Prompts an object: the first, then corrective points.
+        rounds_every: Corrective points are given in every so many-th step.
+        attributes: Weight of the cross entropy of the objects' attributes; 0 is SAM's own recipe.
+        lr: Learning rate.
+        processes: Processes that share each step.
+    """
+
+    steps: int = 1400
     images: int = 8
     objects: int = 4
     rounds: int = 2
-    lr: float = 8e-4
+    rounds_every: int = 3
+    attributes: float = 0.1
+    lr: float = 1.2e-3
     weight_decay: float = 0.05
-    warmup: int = 200
+    warmup: int = 50
     seed: int = 0
     evaluate_every: int = 500
+    processes: int = 2
     visual_encoder: str = "tiny"
 
 
@@ -56,33 +76,41 @@ class PromptBatch:
         images: (B, 3, S, S) normalised.
         masks: (N, H, W) float 0/1.
         image_index: (N,) which image each mask belongs to.
+        attributes: (N, 4) int64, each object's value of every attribute in the grammar's VALUES.
         size: (H, W) of the images inside the square.
     """
 
     images: Tensor
     masks: Tensor
     image_index: Tensor
+    attributes: Tensor
     size: tuple[int, int]
 
 
-def make_batch(seed: int, first: int, images: int, objects: int, image_size: int) -> PromptBatch:
-    """Draw images and up to ``objects`` visible objects in each; frames are no larger than the square."""
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + first)
-    frames, masks, index = [], [], []
-    for b in range(images):
-        sample = image_sample(seed, first + b, 0)
+def make_batch(seed: int, numbers: Sequence[int], objects: int, image_size: int) -> PromptBatch:
+    """Draw the images of these numbers and up to ``objects`` visible objects in each.
+
+    Frames are no larger than the square.
+    """
+    frames, masks, index, attributes = [], [], [], []
+    for b, number in enumerate(numbers):
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
+        sample = image_sample(seed, number, 0)
         frames.append(sample.frames[0])
         labels = sample.labels[0]
         ids = [i for i in np.unique(labels) if i and (labels == i).sum() >= 20]
         for k in torch.randperm(len(ids), generator=generator)[:objects].tolist():
             masks.append(labels == ids[k])
             index.append(b)
+            look = sample.looks[str(ids[k])]
+            attributes.append([values.index(getattr(look, name)) for name, values in VALUES.items()])
     tensor = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
     height, width = frames[0].shape[:2]
     return PromptBatch(
         normalise_and_pad(tensor, image_size),
         torch.from_numpy(np.stack(masks)).float(),
         torch.tensor(index),
+        torch.tensor(attributes),
         (height, width),
     )
 
@@ -131,9 +159,9 @@ def mask_loss(
     """Return the loss, the IoU-head loss and the (N, s, s) low-resolution logits of the mask that was trained."""
     chosen = slice(1, 4) if ambiguous else slice(0, 1)
     low = output.low_res_logits[:, chosen]
-    logits = F.interpolate(low, (image_size, image_size), mode="bilinear", align_corners=False)
-    logits = logits[..., : size[0], : size[1]]
-    wanted = targets[:, None].expand_as(logits)
+    scale = image_size // low.shape[-1]
+    logits = low[..., : size[0] // scale, : size[1] // scale]
+    wanted = F.avg_pool2d(targets[:, None], scale).expand_as(logits)
     per_mask = 20 * focal_loss(logits, wanted) + dice_loss(logits, wanted)
     best = per_mask.argmin(1)
     rows = torch.arange(len(best))
@@ -144,12 +172,46 @@ def mask_loss(
     return per_mask[rows, best].mean(), iou_loss, low[rows, best]
 
 
+class Learner(nn.Module):
+    """The SAM in training, and classifiers of the attributes that are thrown away afterwards."""
+
+    def __init__(self, sam: Sam, width: int) -> None:
+        super().__init__()
+        self.sam = sam
+        self.heads = nn.ModuleDict({name: nn.Linear(width, len(v)) for name, v in VALUES.items()})
+
+    def losses(
+        self, batch: PromptBatch, options: SamTrainOptions, step: int, image_size: int
+    ) -> dict[str, Tensor]:
+        """Return the losses of a batch; the image encoder runs once for all of them."""
+        embeddings = self.sam.image_encoder(batch.images)[batch.image_index]
+        rounds = options.rounds if step % options.rounds_every == 0 else 1
+        losses = interactive_losses(self.sam, embeddings, batch, rounds, step, image_size)
+        if options.attributes:
+            scores = self.classify(embeddings, batch.masks)
+            entropies = [F.cross_entropy(s, batch.attributes[:, i]) for i, s in enumerate(scores.values())]
+            losses["attribute_loss"] = torch.stack(entropies).sum()
+            losses["loss"] = losses["loss"] + options.attributes * losses["attribute_loss"]
+        return losses
+
+    def classify(self, embeddings: Tensor, masks: Tensor) -> dict[str, Tensor]:
+        """Return (N, values) scores by attribute, from the embedding's mean under each mask (N, H, W)."""
+        side = embeddings.shape[-1]
+        cell = math.ceil(max(masks.shape[-2:]) / side)
+        padded = F.pad(masks, (0, side * cell - masks.shape[-1], 0, side * cell - masks.shape[-2]))
+        weights = F.avg_pool2d(padded[:, None], cell)
+        pooled = (embeddings * weights).sum((-2, -1)) / weights.sum((-2, -1))
+        return {name: head(pooled) for name, head in self.heads.items()}
+
+
 def interactive_losses(
-    sam: Sam, batch: PromptBatch, rounds: int, step: int, image_size: int
+    sam: Sam, embeddings: Tensor, batch: PromptBatch, rounds: int, step: int, image_size: int
 ) -> dict[str, Tensor]:
-    """Return the losses of one simulated interaction: a first prompt and corrective points."""
+    """Return the losses of one simulated interaction: a first prompt and corrective points.
+
+    ``embeddings`` (N, C, h, w) are the image embeddings of the batch's masks.
+    """
     generator = torch.Generator().manual_seed(step)
-    embeddings = sam.image_encoder(batch.images)[batch.image_index]
     with_box = bool(torch.rand((), generator=generator) < 0.5)
     n = len(batch.masks)
     boxes = jittered(tight_boxes(batch.masks), generator) if with_box else None
@@ -172,11 +234,18 @@ def interactive_losses(
 
 
 @torch.no_grad()
-def prompt_iou(sam: Sam, image_size: int, *, seed: int = DEV_SEED, images: int = 96) -> dict[str, float]:
-    """Return the mean mask IoU in percent from true boxes, and from the mask's most central pixel, on fresh images."""
+def prompt_iou(
+    learner: Learner, image_size: int, *, seed: int = DEV_SEED, images: int = 96
+) -> dict[str, float]:
+    """Return the mean mask IoU from true boxes and from a random point, and how often attributes are named rightly.
+
+    On fresh images, in percent.
+    """
+    sam = learner.sam
     box_ious, point_ious = [], []
+    right: dict[str, list[Tensor]] = {name: [] for name in VALUES}
     for first in range(0, images, 16):
-        batch = make_batch(seed, first, min(16, images - first), 6, image_size)
+        batch = make_batch(seed, range(first, min(first + 16, images)), 6, image_size)
         embeddings = sam.image_encoder(batch.images)[batch.image_index]
         box_output = encode_and_decode(sam, embeddings, None, tight_boxes(batch.masks), None)
         box_ious.append(_iou(box_output.low_res_logits[:, 0], batch, image_size))
@@ -184,9 +253,12 @@ def prompt_iou(sam: Sam, image_size: int, *, seed: int = DEV_SEED, images: int =
         output = encode_and_decode(sam, embeddings, (points, torch.ones(len(points), 1)), None, None)
         best = output.iou[:, 1:].argmax(1) + 1
         point_ious.append(_iou(output.low_res_logits[torch.arange(len(best)), best], batch, image_size))
+        for i, (name, scores) in enumerate(learner.classify(embeddings, batch.masks).items()):
+            right[name].append((scores.argmax(1) == batch.attributes[:, i]).float())
     return {
         "dev_box_iou": 100 * float(torch.cat(box_ious).mean()),
         "dev_point_iou": 100 * float(torch.cat(point_ious).mean()),
+        **{f"dev_{name}": 100 * float(torch.cat(r).mean()) for name, r in right.items()},
     }
 
 
@@ -194,14 +266,6 @@ def _iou(low: Tensor, batch: PromptBatch, image_size: int) -> Tensor:
     full = F.interpolate(low[:, None], (image_size, image_size), mode="bilinear", align_corners=False)[:, 0]
     on, truth = full[:, : batch.size[0], : batch.size[1]] > 0, batch.masks > 0.5
     return (on & truth).sum((-2, -1)) / (on | truth).sum((-2, -1)).clamp(min=1)
-
-
-def initialise(sam: Sam, seed: int) -> None:
-    """Give the position embeddings, zero by default, small random values, seeded."""
-    torch.manual_seed(seed)
-    for name, parameter in sam.named_parameters():
-        if "pos_embed" in name or "rel_pos" in name:
-            nn.init.trunc_normal_(parameter, std=0.02)
 
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
@@ -228,29 +292,34 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
     torch.manual_seed(options.seed)
     sam = build_sam(config)
     initialise(sam, options.seed)
-    sam.train()
-    optimizer = torch.optim.AdamW(parameter_groups(sam, options.weight_decay), lr=options.lr)
+    learner = Learner(sam, config.prompt_dim).train()
+    optimizer = torch.optim.AdamW(parameter_groups(learner, options.weight_decay), lr=options.lr)
     fingerprint = json.dumps({"recipe": request.recipe, **asdict(options)}, sort_keys=True)
     out = Path(request.out)
     spent = Training(
         out=out,
         steps=options.steps,
-        network=sam,
+        network=learner,
         optimizer=optimizer,
         schedule=cosine_with_warmup(options.steps, options.warmup),
-        make_batch=lambda step, _: make_batch(
-            options.seed, step * options.images, options.images, options.objects, config.image_size
+        make_batch=lambda step, rank: make_batch(
+            options.seed,
+            range(step * options.images + rank, (step + 1) * options.images, options.processes),
+            options.objects,
+            config.image_size,
         ),
-        compute=lambda batch, step: interactive_losses(sam, batch, options.rounds, step, config.image_size),
-        evaluate=lambda: prompt_iou(sam, config.image_size),
+        rows=lambda batch: len(batch.masks),
+        processes=options.processes,
+        compute=lambda batch, step: learner.losses(batch, options, step, config.image_size),
+        evaluate=lambda: prompt_iou(learner, config.image_size),
         fingerprint=fingerprint,
         evaluate_every=options.evaluate_every,
     ).run(resume=request.resume)
-    sam.eval()
+    learner.eval()
     # Half precision keeps the file small; what stands on it is trained on the rounded values.
     rounded = {name: value.half() for name, value in sam.state_dict().items()}
     sam.load_state_dict(rounded)
-    figures = {**prompt_iou(sam, config.image_size), **spent}
+    figures = {**prompt_iou(learner, config.image_size), **spent}
     facts = {"recipe": fingerprint, "dataset": f"refshapes {VERSION}"}
     save_safetensors(rounded, out / "sam_tiny.safetensors", facts)
     return figures

@@ -21,7 +21,19 @@ PUBLIC = {
     "load_result": ["path"],
     "open_dataset": ["name", "split", "root", "options"],
     "run": [
-        *("method", "dataset", "split", "root", "protocols", "out", "limit", "options", "device", "dtype"),
+        *(
+            "method",
+            "dataset",
+            "split",
+            "root",
+            "protocols",
+            "out",
+            "videos",
+            "limit",
+            "options",
+            "device",
+            "dtype",
+        ),
         *("fresh", "page", "images_at_once", "jobs", "progress"),
     ],
     "score": [
@@ -105,6 +117,8 @@ def test_objects_of_one_s_own_need_no_name_in_the_registry(clips, probe, tmp_pat
     assert result.json["method"] == "my_probe" and result.json["dataset"] == "mine"
     assert result.json["partial"]
     assert "my_probe" not in refseg.bench.api.registry.table("methods")
+    with pytest.raises(InputError, match="leave jobs out"):
+        refseg.bench.run(method, dataset, jobs=2)
     with pytest.raises(InputError, match="'probe' was given, which is registered"):
         refseg.bench.run(refseg.bench.api.registry.build_method(MethodRequest("probe")), "clips")
 

@@ -3,6 +3,7 @@
 import io
 import re
 import sys
+import time
 
 import pytest
 
@@ -63,3 +64,14 @@ def test_no_color_is_heard(terminal, monkeypatch):
     shown = terminal()
     work(for_terminal())
     assert "3/3" in shown.getvalue() and not COLOUR.search(shown.getvalue())
+
+
+@pytest.mark.parametrize(("steps", "said"), [(4, "40 s left"), (10, "3 min left"), (272, "1 h 30 min left")])
+def test_a_log_says_what_is_left_in_units_that_people_read(monkeypatch, steps, said):
+    now, log = [0.0], io.StringIO()
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with Plain(log).task("training", steps, "steps") as task:
+        now[0] = 40.0
+        task.advance(2)
+    # Two steps took 40 seconds.
+    assert said in log.getvalue().splitlines()[0]

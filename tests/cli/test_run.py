@@ -84,7 +84,8 @@ def test_method_that_cannot_start_costs_the_others_nothing(bench):
     with registry.registered("methods", "broken", broken):
         done = bench("run", "--method", "broken,full", *SMALL, "--json", "-")
     assert done.code == 2
-    assert done.json["runs"][0] == {"method": "broken", "error": "its weights are not there"}
+    told = {"method": "broken", "dataset": "refdavis17", "split": None, "error": "its weights are not there"}
+    assert done.json["runs"][0] == told and "broken on refdavis17: its weights" in done.err
     assert done.json["runs"][1]["metrics"]
 
 
@@ -318,3 +319,70 @@ def test_sheet_draws_a_picture_of_a_dataset(bench, tmp_path):
 
 def test_scores_print_as_papers_print_them():
     assert [percent(v) for v in (100, 71.26, -0.01, 0, None)] == ["100.0", "71.3", "0.0", "0.0", "–"]
+
+
+def test_a_comma_list_of_datasets_and_splits_makes_a_run_of_each(bench, tmp_path):
+    lists = (
+        "--method",
+        "oracle,empty",
+        "--dataset",
+        "refshapes",
+        "--split",
+        "val,test",
+        "--limit",
+        "1",
+        "--no-page",
+    )
+    done = bench("run", *lists, "--csv", "all/items.csv", "--json", "-")
+    runs = done.json["runs"]
+    assert [(r["method"], r["split"]) for r in runs] == [
+        ("oracle", "val"),
+        ("empty", "val"),
+        ("oracle", "test"),
+        ("empty", "test"),
+    ]
+    rows = list(csv.DictReader((tmp_path / "all/items.csv").open()))
+    assert len(rows) == sum(len(r["items"]) for r in runs)
+    assert {(r["method"], r["split"]) for r in rows} == {(r["method"], r["split"]) for r in runs}
+    # A mean of the rows is the result.
+    mine = [float(r["J&F"]) for r in rows if (r["method"], r["split"]) == ("empty", "test")]
+    assert sum(mine) / len(mine) == pytest.approx(runs[3]["metrics"]["J&F"])
+    again = bench("run", *lists, "--out", "other", "--dry-run", "--json", "-").json["runs"]
+    assert len({r["out"] for r in again}) == 4 and all(r["out"].startswith("other/") for r in again)
+
+
+def test_a_dataset_that_fails_does_not_stop_the_others(bench):
+    done = bench(
+        "run",
+        "--method",
+        "empty",
+        "--dataset",
+        "refcoco,refshapes",
+        "--limit",
+        "1",
+        "--no-page",
+        "--json",
+        "-",
+    )
+    failed, went_on = done.json["runs"]
+    assert done.code == 2 and "refcoco" in failed["error"] and went_on["metrics"]["J&F"] >= 0
+    assert (
+        "Did you mean 'refshapes'"
+        in bench("run", "--method", "empty", "--dataset", "refcoco,refshape").sentence
+    )
+
+
+def test_videos_by_name_are_a_partial_result_that_can_be_scored_again(bench, tmp_path):
+    called = ("run", "--method", "full", "--dataset", "refdavis17", "--root", MINI, "--no-page")
+    done = bench(*called, "--video", "libby", "--json", "-").json
+    whole = bench(*called, "--out", "whole", "--json", "-").json
+    assert {i["video"] for i in done["items"]} == {"libby"} and done["partial"]
+    theirs = [i for i in whole["also"][0]["items"] if i["video"] == "libby"]
+    assert done["also"][0]["items"] == theirs and len(theirs) < len(whole["also"][0]["items"])
+    scored = bench(
+        "score", done["run"], "--dataset", "refdavis17", "--root", MINI, "--csv", "libby.csv", "--json", "-"
+    )
+    assert scored.json["metrics"] == done["metrics"] and scored.json["coverage"] == done["coverage"]
+    rows = list(csv.DictReader((tmp_path / "libby.csv").open()))
+    assert {r["protocol"] for r in rows} == {"refdavis/published", "refdavis/per_expression"}
+    assert "Did you mean 'libby'" in bench(*called, "--video", "liby").sentence

@@ -1,5 +1,6 @@
 """Every block of commands in the docs is run, or says why not; names and links that stand in them exist."""
 
+import argparse
 import contextlib
 import io
 import os
@@ -15,12 +16,15 @@ import pytest
 from refseg.bench import registry
 from refseg.bench.cli import main
 from refseg.bench.cli.parser import build_parser
+from refseg.bench.conformance import METHOD_CHECKS
 
 ROOT = Path(__file__).parents[2]
 MINI = ROOT / "tests/data/ref-davis-mini"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-FENCE = re.compile(r"^```(?P<language>bash|python)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+# A block may stand in a list.
+FENCE = re.compile(r"^ *```(?P<language>bash|python)\n(?P<body>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 MARK = re.compile(r"<!-- (?P<kind>run|big|needs|test command)(?:, exit (?P<exit>\d))?(?: [^>]*)?-->\n\Z")
+SPAN = re.compile(r"`([^`]+)`")
 # What a shell would do something with.
 SHELL = set("$|>&;`*(")
 
@@ -122,8 +126,37 @@ def test_long_blocks_run_after_the_short_ones(page, work):
             run_block(block)
 
 
+def options_of(parser, path=()):
+    """Yield each subcommand's words with the options that it knows."""
+    groups = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    yield path, {*parser._option_string_actions}
+    for group in groups:
+        for name, inner in group.choices.items():
+            yield from options_of(inner, (*path, name))
+
+
+def test_commands_and_options_in_the_text_exist():
+    known = dict(options_of(build_parser()))
+    # The simulation of many workers is a program of its own.
+    every = {option for options in known.values() for option in options} | {"--ids", "--writers"}
+    commands = 0
+    for page in (*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"):
+        # A span may go on in the next line; fences have a test of their own.
+        text = re.sub(r"^ *```.*?^ *```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for words in (span.split() for span in SPAN.findall(text)):
+            options = {w.partition("=")[0] for w in words if w.startswith("--")}
+            if words[:1] == ["bench"] and words[1:2] not in (["COMMAND"], []):
+                path = next((p for p in (tuple(words[1:3]), tuple(words[1:2])) if p in known), ())
+                assert path or words[1].startswith("-"), f"{page.name}: there is no {' '.join(words)}"
+                assert options <= known[path] | {"--help"}, f"{page.name}: {' '.join(words)}"
+                commands += 1
+            elif words[0].startswith("--") and page.name != "others.md":
+                assert options <= every, f"{page.name}: no command has {options - every}"
+    assert commands > 60
+
+
 def test_every_command_line_parses():
-    """Also those that cannot be run here, in fences of any kind and in the text."""
+    """Also those that cannot be run here."""
     lines = [
         line for blocks in BLOCKS.values() for b in blocks if b.language == "bash" for line in commands_of(b)
     ]
@@ -145,6 +178,28 @@ def test_every_name_stands_on_its_page():
         text = (ROOT / "docs" / page).read_text("utf-8")
         missing = [n for n, e in registry.TABLE[kind].items() if f"`{n}`" not in text]
         assert not missing, f"docs/{page} says nothing of {missing}"
+
+
+def test_every_command_is_in_the_list_of_commands():
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "docs/commands.md").read_text("utf-8"), re.MULTILINE)
+    listed = {name for row in rows for name in SPAN.findall(row) if not name.startswith("REFSEG")}
+    assert listed == {path[0] for path, _ in options_of(build_parser()) if path}
+
+
+def test_every_file_of_the_harness_is_in_the_map():
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("| in `bench/` |")[2].partition("\n## ")[0]
+    listed = {
+        name.rstrip("/")
+        for row in re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+        for name in SPAN.findall(row)
+    }
+    there = {p.name for p in (ROOT / "bench").iterdir() if p.suffix == ".py" or p.is_dir()}
+    assert listed == there - {"__init__.py", "__pycache__"}
+
+
+def test_questions_of_the_conformance_suite_are_told():
+    text = (ROOT / "docs/own_method.md").read_text("utf-8").partition("| question |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == [*METHOD_CHECKS]
 
 
 def test_messages_of_the_faq_are_messages_of_the_program():

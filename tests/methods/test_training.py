@@ -60,14 +60,17 @@ def log(out):
         return [tuple(r) for r in csv.reader(file) if not r[1].endswith("_seconds")]
 
 
-def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(tmp_path):
+def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(tmp_path, capsys):
     whole, run = training(tmp_path / "whole")
     run.run(resume=False)
+    # A log file gets lines, as from every command, and no bar.
+    assert "training: 12/12 steps in " in (said := capsys.readouterr().err) and "\x1b" not in said
     _, run = training(tmp_path / "parts", stop_at=7)
     with pytest.raises(Stop):
         run.run(resume=False)
     parts, run = training(tmp_path / "parts")
     spent = run.run(resume=True)
+    assert "training from step 4: 8/8 steps in " in capsys.readouterr().err
     assert torch.equal(parts.weight, whole.weight)
     assert log(tmp_path / "parts") == log(tmp_path / "whole")
     assert spent["wall_seconds"] > 0

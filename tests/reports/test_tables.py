@@ -237,11 +237,15 @@ def test_parameters_and_speeds_are_read_from_json(made, tmp_path):
             "fps_single": {"median": 7.25, "min": 7, "max": 7.5, "all": [7, 7.25, 7.5]},
             "gate": {"passed": True},
         },
-        # Faster, and other masks: no speed.
+        # Faster, with other masks or with nobody knows which: no speeds.
         "speed-refsam_vit_h": {
             "method": "refsam_vit_h",
             "fps_single": {"median": 90.0, "min": 90, "max": 90, "all": [90]},
             "gate": {"passed": False},
+        },
+        "speed-refsam_vit_b": {
+            "method": "refsam_vit_b",
+            "fps_single": {"median": 80.0, "min": 80, "max": 80, "all": [80]},
         },
         "something": {"a": 1},
     }

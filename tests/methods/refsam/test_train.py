@@ -1,20 +1,28 @@
+import itertools
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from refseg.datasets.refshapes.random import Stream
+from refseg.datasets.refshapes.train import image_sample
 from refseg.methods.refsam.config import CONFIGS
-from refseg.methods.refsam.model import build_refsam
+from refseg.methods.refsam.model import ImageFeatures, TextFeatures, build_refsam
 from refseg.methods.refsam.text import build_tiny_text
-from refseg.methods.refsam.train import (
-    RefSamTrainOptions,
+from refseg.methods.refsam.train import RefSamTrainOptions, clip_times, make_batch, parameter_groups
+from refseg.methods.refsam.training.shapes import (
+    ClipBatch,
+    alignment_loss,
     clip_losses,
-    make_batch,
-    parameter_groups,
+    collate,
+    frame_logits,
 )
 
-OPTIONS = RefSamTrainOptions(image_steps=1, images=4, clip_steps=1, clips=2, clip_frames=3, sentences=3)
+OPTIONS = RefSamTrainOptions(
+    image_steps=1, align_steps=0, images=4, clip_steps=1, clips=2, clip_frames=3, sentences=3
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +61,7 @@ def test_a_step_changes_what_is_learnable_and_nothing_else(clips):
     # Twice: what lies behind a layer that starts at zero gets no gradient in the first step.
     for _ in range(2):
         optimizer.zero_grad()
-        clip_losses(model, clips, 1.0)["loss"].backward()
+        clip_losses(model, clips, focal=1.0)["loss"].backward()
         optimizer.step()
     # A tensor that two modules share has two names.
     learnable = {n for n, p in model.named_parameters(remove_duplicate=False) if p.requires_grad}
@@ -62,3 +70,114 @@ def test_a_step_changes_what_is_learnable_and_nothing_else(clips):
     # Where mask 0 is the output, nothing asks for the predicted quality.
     still = {n for n in learnable - changed if "bias" not in n and "iou_prediction_head" not in n}
     assert not still, sorted(still)
+
+
+def _logits(model, batch, dropped=None):
+    with torch.no_grad():
+        image = model.encode_image(batch.frames.flatten(0, 1))
+        return list(
+            frame_logits(model, image, model.encode_text([*batch.texts, "the object"]), batch, dropped)
+        )
+
+
+def test_a_dropped_sentence_is_heard_in_the_first_frame_only(model, clips):
+    """Its first frame is the sentence's, its later ones those of "the object" with the same track token."""
+    none = torch.zeros(len(clips.texts), dtype=torch.bool)
+    one = none.clone()
+    one[0] = True
+    plain, kept, dropped = (_logits(model, clips, d) for d in (None, none, one))
+    for a, b in zip(plain, kept, strict=True):
+        assert torch.equal(a, b)
+    assert torch.equal(plain[0], dropped[0])
+    for a, b in zip(plain[1:], dropped[1:], strict=True):
+        assert not torch.allclose(a[0], b[0], atol=1e-6)
+        torch.testing.assert_close(a[1:], b[1:], atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_out_of_sight_at_first_keeps_its_sentence(model, clips):
+    """Text dropout of every row changes nothing where no referent is in sight in the first frame."""
+    unseen = replace(clips, masks=torch.cat([torch.zeros_like(clips.masks[:1]), clips.masks[1:]]))
+    with torch.no_grad():
+        always, never, dropped, heard = (
+            clip_losses(model, batch, focal=5.0, text_dropout=share)["loss"]
+            for batch in (unseen, clips)
+            for share in (1.0, 0.0)
+        )
+    assert torch.equal(always, never)
+    assert not torch.allclose(dropped, heard, atol=1e-7)
+
+
+def test_only_some_masks_of_an_image_are_decoded(model):
+    samples = [image_sample(0, i, 6) for i in range(3)]
+    whole, some = collate(samples, 128), collate(samples, 128, decoded=2)
+    assert whole.decoded.tolist() == list(range(len(whole.texts)))
+    assert len(some.decoded) == sum(min(2, len(s.sentences)) for s in samples)
+    (every,), (few,) = _logits(model, whole), _logits(model, some)
+    torch.testing.assert_close(few, every[some.decoded], atol=1e-5, rtol=1e-5)
+    none = collate(samples, 128, decoded=0)
+    losses = clip_losses(model, none, focal=5.0, alignment=0.5)
+    assert set(losses) == {"loss", "alignment"} and losses["loss"] > 0
+
+
+def test_a_clip_shows_at_once_what_its_first_frame_tells(clips):
+    """Motion never; order where the object is there already."""
+    batches = [make_batch(replace(OPTIONS, processes=1, image_steps=0), step, 128) for step in range(12)]
+    told = [(t, bool(a)) for b in batches for t, a in zip(b.texts, b.at_once, strict=True)]
+    assert any(a for _, a in told) and not all(a for _, a in told)
+    assert not any(a for t, a in told if "moving" in t or "moves" in t)
+    for batch in batches:
+        assert batch.masks[0, batch.at_once].flatten(1).any(1).all()
+
+
+def test_a_share_without_such_a_sentence_has_the_same_losses(model, clips):
+    """Processes add up their figures by name and order."""
+    none = replace(clips, at_once=torch.zeros_like(clips.at_once))
+    with torch.no_grad():
+        losses = clip_losses(model, none, focal=5.0, alignment=0.5)
+        assert list(losses) == list(clip_losses(model, clips, focal=5.0, alignment=0.5))
+        assert losses["alignment"] == 0
+        torch.testing.assert_close(losses["loss"], losses["dice"] + 5 * losses["focal"])
+
+
+def _two_maps(scores):
+    """Return features of one image of 4x4 places whose scores against the sentence (1, 1) / sqrt 2 are these."""
+    maps = tuple(s.float().view(1, 1, 4, 4).repeat(1, 2, 1, 1) * 2**0.5 / 2 for s in scores)
+    text = TextFeatures(torch.ones(1, 1, 2), torch.ones(1, 1, dtype=torch.bool), torch.ones(1, 2))
+    return ImageFeatures(maps[0], maps), text
+
+
+def test_alignment_is_the_share_of_the_softmax_on_the_object():
+    """By hand: 4x4 places of 2 pixels, a frame of 6x8 pixels whose object covers one place and half of another."""
+    torch.manual_seed(0)
+    scores = torch.randn(2, 16)
+    mask = torch.zeros(1, 1, 6, 8)
+    mask[0, 0, 2:4, 2:5] = 1
+    one = torch.ones(1, dtype=torch.bool)
+    batch = ClipBatch(torch.zeros(1, 1, 3, 8, 8), mask, ["x"], torch.tensor([0]), torch.tensor([0]), one)
+    image, text = _two_maps(scores)
+    total = [math.exp(v) for v in scores.sum(0).tolist()]
+    shown = sum(total[:12])
+    wanted = -math.log((total[5] + 0.5 * total[6]) / shown)
+    assert float(alignment_loss(image, text, batch)) == pytest.approx(wanted, abs=1e-5)
+
+
+def test_alignment_asks_for_an_order_and_not_for_a_height():
+    """The same number added to all scores changes nothing; the object's own score does."""
+    torch.manual_seed(0)
+    scores = torch.randn(1, 16)
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[0, 0, :2, :2] = 1
+    one = torch.ones(1, dtype=torch.bool)
+    batch = ClipBatch(torch.zeros(1, 1, 3, 8, 8), mask, ["x"], torch.tensor([0]), torch.tensor([0]), one)
+    plain, raised = (alignment_loss(*_two_maps(s), batch) for s in (scores, scores + 3))
+    torch.testing.assert_close(plain, raised)
+    better = scores.clone()
+    better[0, 0] += 1
+    assert alignment_loss(*_two_maps(better), batch) < plain
+
+
+def test_clips_start_at_frame_0_and_run_forward():
+    for seed in range(50):
+        times = clip_times(Stream(seed), 4)
+        assert times[0] == 0 and all(0 <= b - a <= 5 for a, b in itertools.pairwise(times))
+        assert times[-1] <= 15

@@ -1,0 +1,164 @@
+"""Batches and losses of RefSAM's training on RefShapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from refseg.datasets.refshapes.grammar import Sentence
+from refseg.datasets.refshapes.train import Sample
+from refseg.methods.losses import dice_loss, focal_loss
+from refseg.methods.refsam.model import ImageFeatures, RefSam, TextFeatures
+from refseg.methods.sam.transforms import normalise_and_pad
+
+SEEN_AT_ONCE = ("appearance", "place", "relation", "order")
+"""Types of sentences whose object, where the first frame shows it, can be told in that frame."""
+WORDLESS = "the object"
+"""What stands for a sentence that is left out."""
+
+
+@dataclass(frozen=True)
+class ClipBatch:
+    """B clips of T frames with N sentences in all.
+
+    Attributes:
+        frames: (T, B, 3, S, S) normalised.
+        masks: (T, N, H, W) float 0/1; all 0 where the referent is not visible.
+        texts: N sentences.
+        clip_index: (N,) which clip each sentence is about.
+        decoded: (M,) rows whose masks are decoded; the others only say where their object is.
+        at_once: (N,) bool, the first frame shows the object and tells that it is the one.
+    """
+
+    frames: Tensor
+    masks: Tensor
+    texts: list[str]
+    clip_index: Tensor
+    decoded: Tensor
+    at_once: Tensor
+
+
+def collate(samples: list[Sample], image_size: int, *, decoded: int | None = None) -> ClipBatch:
+    """Stack samples of equally many frames; masks of the first ``decoded`` sentences of each are to be decoded."""
+    frames = torch.from_numpy(np.stack([s.frames for s in samples], axis=1))  # (T, B, H, W, 3)
+    t, b = frames.shape[:2]
+    flat = normalise_and_pad(frames.flatten(0, 1).permute(0, 3, 1, 2), image_size)
+    said: list[tuple[int, Sentence]] = [(i, s) for i, sample in enumerate(samples) for s in sample.sentences]
+    masks = [samples[i].labels == (255 if s.object_id is None else int(s.object_id)) for i, s in said]
+    rows = [n for sample in samples for n in range(len(sample.sentences))]
+    stacked = torch.from_numpy(np.stack(masks, axis=1)).float()
+    told = torch.tensor([s.type in SEEN_AT_ONCE for _, s in said])
+    return ClipBatch(
+        flat.view(t, b, 3, image_size, image_size),
+        stacked,
+        [s.text for _, s in said],
+        torch.tensor([i for i, _ in said]),
+        torch.tensor([r for r, n in enumerate(rows) if decoded is None or n < decoded]),
+        told & stacked[0].flatten(1).any(1),
+    )
+
+
+def clip_losses(
+    model: RefSam, batch: ClipBatch, *, focal: float, alignment: float = 0.0, text_dropout: float = 0.0
+) -> dict[str, Tensor]:
+    """Return the losses of a batch, means over its rows and frames; masks are compared at the logits' resolution.
+
+    Args:
+        model: The model.
+        batch: Clips.
+        focal: Weight of the focal loss beside Dice.
+        alignment: Weight of :func:`alignment_loss` in the first frame.
+        text_dropout: Share of the rows that get :data:`WORDLESS` from the second frame on, so that nothing but the
+            track token says what to look for.
+    """
+    image = model.encode_image(batch.frames.flatten(0, 1))
+    text = model.encode_text([*batch.texts, WORDLESS])
+    losses = {"loss": image.embedding.new_zeros(())}
+    if len(batch.decoded):
+        losses = mask_losses(model, image, text, batch, focal=focal, text_dropout=text_dropout)
+    if alignment:
+        losses["alignment"] = alignment_loss(image, text, batch)
+        losses["loss"] = losses["loss"] + alignment * losses["alignment"]
+    return losses
+
+
+def mask_losses(
+    model: RefSam,
+    image: ImageFeatures,
+    text: TextFeatures,
+    batch: ClipBatch,
+    *,
+    focal: float,
+    text_dropout: float,
+) -> dict[str, Tensor]:
+    """Return Dice and focal loss of the decoded rows; arguments as in :func:`clip_losses`."""
+    seen = batch.masks[0].flatten(1).any(1)
+    # What is not in sight at first cannot be known without its sentence.
+    dropped = seen & (torch.rand(len(seen)) < text_dropout)
+    dice, focals = [], []
+    for low, masks in zip(
+        frame_logits(model, image, text, batch, dropped), batch.masks[:, batch.decoded], strict=True
+    ):
+        wanted = F.adaptive_avg_pool2d(masks[:, None], (low.shape[-2], low.shape[-1]))[:, 0]
+        dice.append(dice_loss(low, wanted).mean())
+        focals.append(focal_loss(low, wanted).mean())
+    d, f = torch.stack(dice).mean(), torch.stack(focals).mean()
+    return {"loss": d + focal * f, "dice": d, "focal": f}
+
+
+def frame_logits(
+    model: RefSam, image: ImageFeatures, text: TextFeatures, batch: ClipBatch, dropped: Tensor | None = None
+) -> Iterator[Tensor]:
+    """Yield the low-resolution logits of each frame in order, the track token carried on from frame to frame.
+
+    Args:
+        model: The model.
+        image: The T·B frames.
+        text: The N sentences; where ``dropped`` is given, one more row that stands for those left out.
+        batch: The clips.
+        dropped: (N,) bool, rows whose sentence is left out from the second frame on.
+
+    Yields:
+        (M, h, w) of the part of the model's square that the frame fills.
+    """
+    rows, track = batch.decoded, None
+    height, width = batch.masks.shape[-2:]
+    for i in range(len(batch.frames)):
+        said = rows if dropped is None or i == 0 else torch.where(dropped[rows], len(batch.texts), rows)
+        index = batch.clip_index[rows] + i * batch.frames.shape[1]
+        output = model.decode(image, text.rows(said), index, track)
+        low, _ = model.select(output)
+        scale = batch.frames.shape[-1] // low.shape[-1]
+        yield low[:, : -(-height // scale), : -(-width // scale)]
+        track = model.next_track_tokens(output)
+
+
+def alignment_loss(image: ImageFeatures, text: TextFeatures, batch: ClipBatch) -> Tensor:
+    """Return the mean over rows of -log of how much of a sentence's softmax over all places lies on its object.
+
+    The scores are dense attention's own, sentence by pixel, summed over its maps (equation 4). As places compete, a
+    sentence learns to rank them ("the leftmost") where a loss by place would ask for a threshold.
+    """
+    rows = batch.at_once.nonzero()[:, 0]
+    if not len(rows):
+        return text.sentence.sum() * 0
+    maps = image.maps or (image.embedding,)
+    side = maps[0].shape[-1]
+    cell = batch.frames.shape[-1] // side
+    height, width = batch.masks.shape[-2:]
+    masks = F.pad(batch.masks[0, rows], (0, side * cell - width, 0, side * cell - height))
+    share = F.avg_pool2d(masks[:, None], cell).flatten(1)
+    inside = torch.zeros(side, side, dtype=torch.bool)
+    inside[: -(-height // cell), : -(-width // cell)] = True
+    sentence = text.sentence[rows]
+    scores = torch.stack([torch.einsum("nc,nchw->nhw", sentence, m[batch.clip_index[rows]]) for m in maps])
+    scores = scores.sum(0).flatten(1) / sentence.shape[1] ** 0.5
+    places = scores.masked_fill(~inside.flatten(), -torch.inf).log_softmax(1)
+    return -torch.logsumexp(
+        torch.where(share > 0, places + share.clamp(min=1e-6).log(), -torch.inf), 1
+    ).mean()
