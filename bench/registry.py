@@ -194,6 +194,13 @@ TABLE: Mapping[Kind, Mapping[str, Entry]] = {
         "refsam_refshapes": Entry(
             "refseg.methods.refsam.train:recipe", "RefSAM on RefShapes over the frozen tiny SAM"
         ),
+        "grounding_dino_refshapes": Entry(
+            "refseg.methods.grounding_dino.train:recipe",
+            "a tiny Grounding DINO on RefShapes by transformers' own loss",
+        ),
+        "deaot_refshapes": Entry(
+            "refseg.methods.deaot.train:recipe", "a tiny DeAOT on RefShapes by AOT's own recipe in small"
+        ),
         "refcoco_pretrain": Entry(
             _RECIPES, "RefSAM of any size on images of RefCOCO, RefCOCO+ and RefCOCOg, 40 epochs"
         ),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from refseg.bench.options import parse_options
 from refseg.bench.stages import stage
 from refseg.bench.types import BoolArray, Dataset, Expression, MethodRequest, Video
 from refseg.methods.boxes import BoxPrompt, masks_in_boxes
@@ -39,7 +40,7 @@ class FirstFrameOptions(DetectorOptions, EncoderOptions):
         tokenizer: Folder of BERT's tokenizer; None: the detector's own.
     """
 
-    detector: Literal["gdino_swint", "gdino_swinb", "oracle"] = "gdino_swint"
+    detector: Literal["gdino_swint", "gdino_swinb", "gdino_tiny", "oracle"] = "gdino_swint"
     reference: Literal["sam", "oracle"] = "sam"
     merge: Literal["none", "annotator"] = "none"
     sam: Literal["tiny", "vit_b", "vit_l", "vit_h"] = "vit_h"
@@ -71,6 +72,19 @@ class FirstFrameOptions(DetectorOptions, EncoderOptions):
             key = ("annotator", annotator) if together else ("row", k)
             groups.setdefault(key, []).append(k)
         return list(groups.values())
+
+
+Options = TypeVar("Options", bound=FirstFrameOptions)
+
+
+def first_frame_options(schema: type[Options], request: MethodRequest) -> Options:
+    """Read a method's options; a method whose name ends in ``_tiny`` has the tiny stages.
+
+    Raises:
+        InputError: One is unknown, or has a value that it cannot have.
+    """
+    tiny = {"detector": "gdino_tiny", "sam": "tiny"} if request.name.endswith("_tiny") else {}
+    return parse_options(schema, {**tiny, **request.options}, owner=f"method {request.name}")
 
 
 @dataclass(frozen=True)

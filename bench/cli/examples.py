@@ -57,6 +57,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
             "bench train --method refsam_tiny --recipe refsam_refshapes --out trainings/mine",
         ),
         (
+            "a tracker, with shorter clips",
+            "bench train --method deaot_tiny --recipe deaot_refshapes --set frames=3 --out trainings/tracker",
+        ),
+        (
             "on after an interruption",
             "bench train --method refsam_tiny --recipe refsam_refshapes --out trainings/mine --resume",
         ),

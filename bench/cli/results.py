@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from refseg.bench.tables import coverage_text, interval, percent, text_table
@@ -32,6 +32,26 @@ def result_text(result: Mapping[str, Any]) -> str:
     if "annotations" in result:
         lines.append(f"Label PNGs for the official evaluator: {result['annotations']}")
     return "\n".join(lines)
+
+
+def comparison_text(results: Sequence[Mapping[str, Any]]) -> str:
+    """Return one table a protocol that puts the runs of several methods side by side; "" where fewer than two ran."""
+    rows: dict[str, list[list[str]]] = {}
+    headers: dict[str, list[str]] = {}
+    for result in results:
+        for one in (result, *result.get("also", ())) if result.get("metrics") else ():
+            protocol, metrics = str(one["protocol"]), one["metrics"]
+            headline = next(iter(metrics))
+            bounds = one.get("intervals", {}).get(headline)
+            headers[protocol] = [protocol, "items", *metrics, f"95 % of {headline}"]
+            row = [
+                str(result["method"]),
+                str(len(one["items"])),
+                *map(percent, metrics.values()),
+                interval(bounds),
+            ]
+            rows.setdefault(protocol, []).append(row)
+    return "\n\n".join(text_table(headers[p], table) for p, table in rows.items() if len(table) > 1)
 
 
 def lint_text(found: Mapping[str, Any]) -> str:

@@ -140,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
 
         write_items([r for r in results if "error" not in r], Path(args.csv))
     value = results[0] if len(requests) == 1 else {"runs": results}
-    emit(value, args.json, "\n\n".join(map(_text, results)))
+    emit(value, args.json, "\n\n".join(filter(None, [*map(_text, results), _comparison(results)])))
     return code
 
 
@@ -207,6 +207,12 @@ def _one(request: Any, dry: bool, progress: Any) -> dict[str, Any]:
     from refseg.bench import runner
 
     return runner.plan(request).describe() if dry else runner.run(request, progress=progress)
+
+
+def _comparison(results: list[dict[str, Any]]) -> str:
+    from refseg.bench.cli.results import comparison_text
+
+    return comparison_text(results)
 
 
 def _text(result: dict[str, Any]) -> str:

@@ -67,8 +67,9 @@ def clip_sample(
     """
     key = (VERSION, SPLIT_CODES["train"], seed, index)
     scene, rng = make_scene(*key), Stream(*key, 5)
-    facts = look_at(scene, range(FRAMES))
-    said = sentences(facts, rng, count, no_target=no_target, weights=weights)
+    said = []
+    if count:
+        said = sentences(look_at(scene, range(FRAMES)), rng, count, no_target=no_target, weights=weights)
     if times is None:
         times = _clip(rng)
     drawn = [render(scene, t) for t in times]

@@ -55,13 +55,17 @@ PUBLISHED = {
 }
 """The official checkpoints by configuration."""
 
+DEAOT_TINY = Path(__file__).parent / "assets" / "deaot_tiny.safetensors"
+"""The tiny DeAOT that is shipped; ``bench train --recipe deaot_refshapes`` makes it."""
+
 
 def load_deaot(name: str, given: str | None, *, option: str) -> tuple[DeAot, dict[str, str]]:
     """Build a named DeAOT with its weights.
 
     Args:
         name: A key of :data:`refseg.methods.deaot.build.DEAOT_CONFIGS`.
-        given: Path of the weights from ``--set``, or None: where :func:`find_checkpoint` finds them.
+        given: Path of the weights from ``--set``, or None: where :func:`find_checkpoint` finds them, and the shipped
+            ones of ``deaot_tiny``.
         option: The option's name, for messages.
 
     Returns:
@@ -72,14 +76,7 @@ def load_deaot(name: str, given: str | None, *, option: str) -> tuple[DeAot, dic
     """
     config = config_of(name)
     published = PUBLISHED.get(name)
-    files = [f"{name}.safetensors", f"{name}.pth"]
-    path = find_checkpoint(
-        name,
-        given,
-        option=option,
-        files=[published.file, *files] if published else files,
-        source=published.source if published else "",
-    )
+    path = DEAOT_TINY if name == "deaot_tiny" and given is None else _find(name, given, option)
     sha256 = file_sha256(path)
     if published and published.sha256 and path.name == published.file and sha256 != published.sha256:
         raise InputError(
@@ -89,6 +86,18 @@ def load_deaot(name: str, given: str | None, *, option: str) -> tuple[DeAot, dic
     model = build_deaot(config)
     load_weights(model, path)
     return model, {path.name: sha256}
+
+
+def _find(name: str, given: str | None, option: str) -> Path:
+    published = PUBLISHED.get(name)
+    files = [f"{name}.safetensors", f"{name}.pth"]
+    return find_checkpoint(
+        name,
+        given,
+        option=option,
+        files=[published.file, *files] if published else files,
+        source=published.source if published else "",
+    )
 
 
 def load_weights(model: DeAot, path: Path) -> tuple[str, ...]:

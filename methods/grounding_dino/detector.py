@@ -33,15 +33,15 @@ class DetectorOptions:
         text_threshold: Words above are named as the ones that the box was found by.
         inverse_sigmoid: How box coordinates near 0 and 1 are refined: as officially (cut at 1e-3) or as in
             transformers (at 1e-5); small boxes and boxes at the border differ.
-        short_side: The image's shorter side becomes this.
-        long_side: Its longer side at most this.
+        short_side: The image's shorter side becomes this; None: what the detector was trained for.
+        long_side: Its longer side at most this; None likewise.
     """
 
     box_threshold: float = 0.35
     text_threshold: float = 0.25
     inverse_sigmoid: Literal["official", "transformers"] = "official"
-    short_side: int = SHORT_SIDE
-    long_side: int = LONG_SIDE
+    short_side: int | None = None
+    long_side: int | None = None
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,20 @@ class GroundingDino:
         model: A ``GroundingDinoForObjectDetection``, on its device.
         tokenizer: Its BERT tokenizer.
         options: See :class:`DetectorOptions`.
+        sides: The shorter and the longer side that it was trained for.
     """
 
-    def __init__(self, model: nn.Module, tokenizer: Any, options: DetectorOptions | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: Any,
+        options: DetectorOptions | None = None,
+        sides: tuple[int, int] = (SHORT_SIDE, LONG_SIDE),
+    ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.options = options or DetectorOptions()
+        self.sides = (self.options.short_side or sides[0], self.options.long_side or sides[1])
 
     def detect(
         self, video: Video, frame: int, expressions: Sequence[Expression]
@@ -86,9 +94,8 @@ class GroundingDino:
 
     def find(self, image: ImageArray, texts: Sequence[str]) -> list[Detection]:
         """Return the best box per sentence in an (H, W, 3) RGB image; as in the original it may lead out of it."""
-        options = self.options
         found: list[Detection] = []
-        pixels = preprocess(image, options.short_side, options.long_side)
+        pixels = preprocess(image, *self.sides)
         for i in range(0, len(texts), SENTENCES_AT_ONCE):
             found += self._best(self.predict(pixels, texts[i : i + SENTENCES_AT_ONCE]), image.shape[:2])
         return found

@@ -14,6 +14,7 @@ from refseg.methods.checkpoints import Wanted, find_wanted, missing
 from refseg.methods.downloads import DOWNLOADS
 from refseg.methods.grounding_dino.convert import configuration, convert, official_size
 from refseg.methods.grounding_dino.detector import DELIMITERS, DetectorOptions, GroundingDino
+from refseg.methods.grounding_dino.tiny import GDINO_TINY, as_detector, build_tiny, tiny_detector
 from refseg.methods.hub import WEIGHTS, is_hub_id, snapshot
 from refseg.methods.sam.weights import load_tensors, weights_sha256
 
@@ -69,13 +70,15 @@ def find_detector(size: str, given: str | None) -> Path | None:
     """Return the official file or a folder in transformers' format; None where neither is on this computer.
 
     Args:
-        size: ``swint`` or ``swinb``.
+        size: ``swint`` or ``swinb``, or ``tiny``.
         given: A ``.pth`` file, a folder, or a hub id ``OWNER/NAME``; None: what is configured, the official file
             or the authors' conversion in the hub's cache.
 
     Raises:
         InputError: The path that is given or configured does not exist.
     """
+    if size == "tiny":
+        return Path(given) if given else GDINO_TINY
     if is_hub_id(given):
         return snapshot(str(given), None, offline=True)
     one = SIZES[size]
@@ -90,7 +93,7 @@ def load_detector(
     What is not on this computer is fetched from the hub once.
 
     Args:
-        size: ``swint`` or ``swinb``.
+        size: ``swint``, ``swinb`` or ``tiny``.
         given: See :func:`find_detector`.
         tokenizer: Folder of BERT's tokenizer, since official files have none; None: the authors' on the hub.
         options: See :class:`DetectorOptions`.
@@ -99,6 +102,11 @@ def load_detector(
     Raises:
         InputError: Weights or tokenizer are nowhere, or do not fit.
     """
+    if size == "tiny":
+        file = Path(given) if given else GDINO_TINY
+        tiny = tiny_detector(file, options)
+        tiny.model.to(device)
+        return tiny, {file.name: weights_sha256(file)}
     one = SIZES[size]
     hub = (str(given), None) if is_hub_id(given) else (one.hub, one.revision)
     path = find_detector(size, given) or snapshot(*hub)
@@ -125,7 +133,9 @@ def empty_detector(size: str, options: DetectorOptions) -> GroundingDino:
     from transformers import GroundingDinoForObjectDetection
 
     with torch.device("meta"):
-        model: Any = GroundingDinoForObjectDetection(configuration(size))
+        model: Any = build_tiny() if size == "tiny" else GroundingDinoForObjectDetection(configuration(size))
+    if size == "tiny":
+        return as_detector(model.to("meta"), options)
     return GroundingDino(model.to("meta"), None, options)
 
 

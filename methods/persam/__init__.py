@@ -9,7 +9,7 @@ from refseg.bench.types import Method, MethodRequest
 
 
 def build(request: MethodRequest) -> Method:
-    """Build PerSAM with Grounding DINO: ``persam_gdino``, or ``persam_f_gdino`` with PerSAM-F's weights."""
+    """Build PerSAM with Grounding DINO: ``persam_gdino``, ``persam_gdino_tiny``, or ``persam_f_gdino`` (PerSAM-F)."""
     from refseg.methods.persam.method import PerSamGdino
 
     return PerSamGdino(request)

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from refseg.bench.errors import InputError
-from refseg.bench.options import parse_options
 from refseg.bench.types import (
     BoolArray,
     Dataset,
@@ -22,7 +21,7 @@ from refseg.bench.types import (
     MethodRequest,
     Video,
 )
-from refseg.methods.first_frame import FirstFrame, FirstFrameOptions
+from refseg.methods.first_frame import FirstFrame, FirstFrameOptions, first_frame_options
 from refseg.methods.persam.image import LEARNING_RATE, STEPS, PerSamImage
 from refseg.methods.persam.video import PerSamVideo, VideoOptions, compete
 from refseg.methods.sam.fast_encoder import REFERENCE_OPTIONS
@@ -58,7 +57,7 @@ Follow = Callable[[SamFeatures, BoolArray], Answer]
 
 
 class PerSamGdino:
-    """``persam_gdino``, and ``persam_f_gdino`` with PerSAM-F's weights; see :class:`PerSamOptions` for ``--set``.
+    """``persam_gdino``, ``persam_gdino_tiny``, and ``persam_f_gdino`` (PerSAM-F); see :class:`PerSamOptions`.
 
     Raises:
         InputError: An option is wrong, or checkpoints are missing.
@@ -68,9 +67,7 @@ class PerSamGdino:
     once_per_video = ("detector",)
 
     def __init__(self, request: MethodRequest) -> None:
-        self._options = options = parse_options(
-            PerSamOptions, request.options, owner=f"method {request.name}"
-        )
+        self._options = options = first_frame_options(PerSamOptions, request)
         for name, value in (("top_points", options.top_points), ("steps", options.steps)):
             if value is not None and value < 1:
                 raise InputError(f"{name}={value} of method {request.name} is too small; give 1 or more.")
@@ -80,7 +77,7 @@ class PerSamGdino:
         self.info = MethodInfo(
             request.name,
             REVISION,
-            needs="checkpoints of SAM and Grounding DINO",
+            needs="" if request.name.endswith("_tiny") else "checkpoints of SAM and Grounding DINO",
             config=options.config() | {"finetune": self._finetune},
             weights=self._first.weights,
             threshold=0.5,

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from refseg.bench.options import parse_options
 from refseg.bench.stages import stage
 from refseg.bench.types import Dataset, Expression, FramePrediction, MethodInfo, MethodRequest, Video
 from refseg.methods.checkpoints import Wanted
@@ -23,7 +22,7 @@ from refseg.methods.deaot.build import DEAOT_CONFIGS, build_deaot
 from refseg.methods.deaot.engine import MemorySettings
 from refseg.methods.deaot.tracker import DeAotTracker
 from refseg.methods.deaot.weights import PUBLISHED, load_deaot
-from refseg.methods.first_frame import FirstFrame, FirstFrameOptions, FirstMask
+from refseg.methods.first_frame import FirstFrame, FirstFrameOptions, FirstMask, first_frame_options
 from refseg.methods.sam.fast_encoder import REFERENCE_OPTIONS
 
 REVISION = "2"
@@ -35,7 +34,7 @@ class SamTrackOptions(FirstFrameOptions):
     """Options of ``--set``.
 
     Attributes:
-        tracker: Which DeAOT or AOT.
+        tracker: Which DeAOT or AOT; ``deaot_tiny`` is shipped.
         tracker_checkpoint: Its weights.
         long_term_gap: Frames between two that enter its long-term memory; as it is, the reference alone is in it.
         long_term_frames: Frames that this memory holds at most.
@@ -43,7 +42,15 @@ class SamTrackOptions(FirstFrameOptions):
     """
 
     tracker: Literal[
-        "r50_deaotl", "swinb_deaotl", "deaott", "deaots", "deaotb", "deaotl", "r50_aotl", "swinb_aotl"
+        "r50_deaotl",
+        "swinb_deaotl",
+        "deaott",
+        "deaots",
+        "deaotb",
+        "deaotl",
+        "r50_aotl",
+        "swinb_aotl",
+        "deaot_tiny",
     ] = "r50_deaotl"
     tracker_checkpoint: str | None = None
     long_term_gap: int = 9999
@@ -51,8 +58,18 @@ class SamTrackOptions(FirstFrameOptions):
     short_term_skip: int = 1
 
 
+def sam_track_options(request: MethodRequest) -> SamTrackOptions:
+    """Read the options; a method whose name ends in ``_tiny`` has the stages that are shipped.
+
+    Raises:
+        InputError: One is unknown, or has a value that it cannot have.
+    """
+    shipped = {"tracker": "deaot_tiny"} if request.name.endswith("_tiny") else {}
+    return first_frame_options(SamTrackOptions, replace(request, options={**shipped, **request.options}))
+
+
 class SamTrackGdino:
-    """``sam_track_gdino``; see :class:`SamTrackOptions` for ``--set``.
+    """``sam_track_gdino`` and ``sam_track_gdino_tiny``; see :class:`SamTrackOptions` for ``--set``.
 
     Raises:
         InputError: An option is wrong, or checkpoints are missing.
@@ -62,12 +79,10 @@ class SamTrackGdino:
     once_per_video = ("detector", "sam")
 
     def __init__(self, request: MethodRequest) -> None:
-        self._options = options = parse_options(
-            SamTrackOptions, request.options, owner=f"method {request.name}"
-        )
+        self._options = options = sam_track_options(request)
         settings = MemorySettings(options.long_term_gap, options.long_term_frames, options.short_term_skip)
         wanted = _wanted(options.tracker, options.tracker_checkpoint)
-        self._first = FirstFrame(request, options, box_prompt="twice", also=[wanted])
+        self._first = FirstFrame(request, options, box_prompt="twice", also=wanted)
         weights = dict(self._first.weights)
         if request.device == "meta":
             with torch.device("meta"):
@@ -81,7 +96,7 @@ class SamTrackGdino:
         self.info = MethodInfo(
             request.name,
             REVISION,
-            needs="checkpoints of SAM, Grounding DINO and DeAOT",
+            needs="" if request.name.endswith("_tiny") else "checkpoints of SAM, Grounding DINO and DeAOT",
             config={k: v for k, v in options.config().items() if k != OPTION},
             weights=weights,
             uses_truth=options.uses_truth,
@@ -152,14 +167,19 @@ def label_map(first: Sequence[FirstMask]) -> NDArray[np.uint8]:
     return labels
 
 
-def _wanted(tracker: str, given: str | None) -> Wanted:
+def _wanted(tracker: str, given: str | None) -> list[Wanted]:
+    """Return the published checkpoint of a tracker; none for the one that is shipped."""
+    if tracker not in PUBLISHED:
+        return []
     published = PUBLISHED[tracker]
-    return Wanted(
-        tracker,
-        OPTION,
-        given,
-        published.file,
-        f"https://drive.google.com/file/d/{published.drive_id}",
-        f"SHA-256 {published.sha256}" if published.sha256 else "whose SHA-256 is not published",
-        (f"{tracker}.safetensors", f"{tracker}.pth"),
-    )
+    return [
+        Wanted(
+            tracker,
+            OPTION,
+            given,
+            published.file,
+            f"https://drive.google.com/file/d/{published.drive_id}",
+            f"SHA-256 {published.sha256}" if published.sha256 else "whose SHA-256 is not published",
+            (f"{tracker}.safetensors", f"{tracker}.pth"),
+        )
+    ]

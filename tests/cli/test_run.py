@@ -65,6 +65,16 @@ def test_several_methods_in_one_call(bench, tmp_path):
     assert {p.name for p in (tmp_path / "both").iterdir()} == {"full", "empty"}
 
 
+def test_several_methods_end_with_one_table_of_them_all(bench):
+    done = bench("run", "--method", "full,empty", *SMALL)
+    table = done.out.rstrip().split("\n\n")[-1].splitlines()
+    assert [line.split()[0] for line in table[2:]] == ["full", "empty"]
+    for name, line in zip(("full", "empty"), table[2:], strict=True):
+        alone = bench("run", "--method", name, *SMALL, "--json", "-").json
+        assert line.split()[1] == str(len(alone["items"]))
+        assert line.split()[2] == f"{alone['metrics']['J&F']:.1f}"
+
+
 def test_method_that_cannot_start_costs_the_others_nothing(bench):
     def broken(request):
         from refseg.bench.errors import InputError

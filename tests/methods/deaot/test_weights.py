@@ -5,6 +5,7 @@ import torch
 
 from refseg.bench.errors import InputError
 from refseg.methods.deaot import weights
+from refseg.methods.deaot.build import DEAOT_CONFIGS
 from refseg.methods.deaot.weights import PUBLISHED, Published, load_deaot, load_weights
 from refseg.methods.sam.weights import save_safetensors
 
@@ -34,13 +35,14 @@ def test_a_missing_tensor_is_an_error_and_changes_nothing(tiny, tmp_path):
 
 
 def test_own_weights_are_loaded_by_path_and_from_the_folder(tiny, tmp_path, monkeypatch):
-    path = tmp_path / "deaot_tiny.safetensors"
+    monkeypatch.setitem(DEAOT_CONFIGS, "mine", DEAOT_CONFIGS["deaot_tiny"])
+    path = tmp_path / "mine.safetensors"
     save_safetensors(tiny.state_dict(), path, {})
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setenv("REFSEG_CHECKPOINTS", str(tmp_path))
-    for given in (str(path), None):
-        model, hashes = load_deaot("deaot_tiny", given, option="deaot_checkpoint")
-        assert hashes == {"deaot_tiny.safetensors": sha256}
+    for name, given in (("mine", str(path)), ("mine", None), ("deaot_tiny", str(path))):
+        model, hashes = load_deaot(name, given, option="deaot_checkpoint")
+        assert hashes == {"mine.safetensors": sha256}
         assert all(torch.equal(v, tiny.state_dict()[k]) for k, v in model.state_dict().items())
 
 
@@ -66,7 +68,5 @@ def test_a_file_of_a_published_name_must_be_the_published_one(tiny, tmp_path, mo
 
 
 def test_every_official_model_has_a_source():
-    from refseg.methods.deaot.build import DEAOT_CONFIGS
-
     assert set(PUBLISHED) == set(DEAOT_CONFIGS) - {"deaot_tiny"}
     assert len({p.drive_id for p in PUBLISHED.values()}) == len(PUBLISHED)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from refseg.bench import registry
 from refseg.bench.errors import InputError
@@ -11,7 +12,10 @@ from refseg.bench.predict import check_frame
 from refseg.bench.types import DatasetRequest, Expression, GroundTruth, MethodRequest, Video
 from refseg.datasets.refshapes import build as build_refshapes
 from refseg.methods.boxes import tight_box
+from refseg.methods.first_frame import first_frame_options
 from refseg.methods.grounding_dino import load
+from refseg.methods.grounding_dino.tiny import build_tiny
+from refseg.methods.persam.method import PerSamOptions
 from refseg.methods.persam.video import VideoOptions
 from refseg.methods.stages import Detection
 
@@ -102,6 +106,32 @@ def test_what_is_not_found_stays_empty_and_the_rest_is_followed(shapes, video, n
         assert not p.masks[1].any() and not p.probabilities[1].any() and p.scores[1] == 0
         sure = np.abs(p.probabilities[0].astype(np.float32) - 0.5) > 1e-3
         assert np.array_equal(p.masks[0][sure], (p.probabilities[0] > 0.5)[sure])
+
+
+def test_tiny_names_have_tiny_stages_unless_told_otherwise():
+    plain = first_frame_options(PerSamOptions, MethodRequest("persam_gdino"))
+    tiny = first_frame_options(PerSamOptions, MethodRequest("persam_gdino_tiny", {"margin": "3"}))
+    assert (plain.detector, plain.sam) == ("gdino_swint", "vit_h")
+    assert (tiny.detector, tiny.sam, tiny.margin) == ("gdino_tiny", "tiny", 3)
+    told = first_frame_options(PerSamOptions, MethodRequest("persam_gdino_tiny", {"detector": "oracle"}))
+    assert (told.detector, told.sam) == ("oracle", "tiny")
+
+
+def test_tiny_detector_s_weights_are_given_like_others(shapes, video, tmp_path):
+    path = tmp_path / "mine.safetensors"
+    save_file({k: v.half() for k, v in build_tiny().state_dict().items()}, path)
+    built = method(detector="gdino_tiny", detector_checkpoint=path)
+    assert {*built.info.weights} == {"sam_tiny.safetensors", "mine.safetensors"}
+    assert {*built.modules()} == {"sam", "detector"} and not built.info.uses_truth
+    first = predicted(built, shapes, video)[0]
+    assert all(0 < e["box_score"] <= 1 and len(e["box"]) == 4 for e in first.extras)
+    empty = registry.build_method(
+        MethodRequest("persam_gdino", {"sam": "tiny", "detector": "gdino_tiny"}, device="meta")
+    )
+    for name, module in built.modules().items():
+        assert sum(p.numel() for p in module.parameters()) == sum(
+            p.numel() for p in empty.modules()[name].parameters()
+        )
 
 
 def test_frames_follow_the_procedure_for_videos(shapes, video):

@@ -14,7 +14,8 @@ from refseg.methods.deaot.build import DEAOT_CONFIGS, build_deaot
 from refseg.methods.deaot.tracker import DeAotTracker
 from refseg.methods.first_frame import FirstMask
 from refseg.methods.grounding_dino import load
-from refseg.methods.sam_track.method import label_map
+from refseg.methods.sam.weights import save_safetensors
+from refseg.methods.sam_track.method import SamTrackGdino, label_map, sam_track_options
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +122,29 @@ def test_missing_checkpoints_of_all_stages_are_named_together():
     assert (
         "groundingdino_swint_ogc.pth" in said and "--set tracker_checkpoint=PATH" in said and "\n" not in said
     )
+
+
+def test_the_tiny_one_is_the_same_method_with_the_shipped_stages(tmp_path, shapes, video):
+    """Its defaults are options of the full one; with them, and the same weights, both say the same."""
+    torch.manual_seed(0)
+    path = tmp_path / "mine.safetensors"
+    save_safetensors(build_deaot(DEAOT_CONFIGS["deaot_tiny"]).state_dict(), path, {})
+    given = {"detector": "oracle", "tracker_checkpoint": str(path)}
+    tiny = SamTrackGdino(MethodRequest("sam_track_gdino_tiny", given))
+    full = registry.build_method(
+        MethodRequest("sam_track_gdino", {**given, "sam": "tiny", "tracker": "deaot_tiny"})
+    )
+    assert tiny.info.config == full.info.config and tiny.info.weights == full.info.weights
+    assert set(tiny.info.weights) == {"sam_tiny.safetensors", "mine.safetensors"} and not tiny.info.needs
+    for one, other in zip(predicted(tiny, shapes, video), predicted(full, shapes, video), strict=True):
+        assert np.array_equal(one.masks, other.masks)
+
+
+def test_options_of_the_tiny_one_can_be_set():
+    options = sam_track_options(MethodRequest("sam_track_gdino_tiny", {"sam": "vit_b", "long_term_gap": "5"}))
+    assert (options.detector, options.sam, options.tracker) == ("gdino_tiny", "vit_b", "deaot_tiny")
+    assert options.long_term_gap == 5
+    assert sam_track_options(MethodRequest("sam_track_gdino")).tracker == "r50_deaotl"
 
 
 def test_wrong_memory_is_told(weights):

@@ -1,0 +1,182 @@
+"""Grounding DINO's training losses: transformers' own, of objects that any set of a text's words may name.
+
+Three things of transformers 5.23 are in the way of a training from nothing, and are mended here:
+
+- Its loss gives an object one phrase of the text; here it has the words of every phrase that fits it.
+- From the third image of a batch on, its loss looks up another image's phrases.
+- The first stage, whose best cells become the decoder's queries, gets no gradient: boxes are detached, and what is
+  scored is the query embedding and not the cell. Here every cell near an object's centre is trained to find it, as in
+  dense detectors ("FCOS", 2019): one cell an object, as the original has it, takes far longer to learn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers.image_transforms import center_to_corners_format
+from transformers.loss.loss_for_object_detection import generalized_box_iou
+from transformers.loss.loss_grounding_dino import (
+    GroundingDinoHungarianMatcher,
+    GroundingDinoImageLoss,
+    sigmoid_focal_loss,
+)
+
+CENTRE = 0.35
+"""Share of an object's box, around its centre, whose cells are trained to find it."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What is to be found in one image.
+
+    Attributes:
+        boxes: (K, 4) cx, cy, w, h in 0..1.
+        tokens: (K, T) float, 1 at the tokens of every phrase that fits the object.
+    """
+
+    boxes: Tensor
+    tokens: Tensor
+
+
+class _ImageLoss(GroundingDinoImageLoss):
+    """transformers' loss with each image's own phrases."""
+
+    def _get_target_classes_one_hot(self, outputs: Any, targets: Any, indices: Any) -> Tensor:
+        wanted = torch.zeros_like(outputs["logits"], dtype=torch.long)
+        for row, (queries, objects) in enumerate(indices):
+            wanted[row, queries] = outputs["label_maps"][row][objects].long()
+        return wanted
+
+
+def detection_losses(
+    model: Any, inputs: Mapping[str, Tensor], targets: Sequence[Targets], strides: Sequence[int]
+) -> dict[str, Tensor]:
+    """Return the losses of a batch; ``"loss"`` is minimised, and the others are parts of it before their weights.
+
+    Args:
+        model: A ``GroundingDinoForObjectDetection`` with two stages.
+        inputs: Its inputs for B images with a text each.
+        targets: One for each image.
+        strides: Pixels between two cells of each of the model's feature levels.
+    """
+    config = model.config
+    weights = {
+        "loss_ce": 2.0,
+        "loss_bbox": config.bbox_loss_coefficient,
+        "loss_giou": config.giou_loss_coefficient,
+    }
+    last: dict[str, Tensor] = {}
+
+    def decoder_loss(
+        logits: Tensor,
+        labels: Any,
+        device: Any,
+        pred_boxes: Tensor,
+        config: Any,
+        label_maps: Any,
+        text_mask: Tensor,
+        *,
+        outputs_class: Tensor,
+        outputs_coord: Tensor,
+        **_: Any,
+    ) -> tuple[Tensor, dict[str, Tensor], None]:
+        """Stand in for transformers' loss function: every decoder layer's loss, the first stage's left out."""
+        matcher = GroundingDinoHungarianMatcher(config.class_cost, config.bbox_cost, config.giou_cost)
+        criterion: Any = _ImageLoss(matcher, config.focal_alpha, ["labels", "boxes"])  # type: ignore[no-untyped-call]
+        maps = [F.pad(t.tokens, (0, logits.shape[-1] - t.tokens.shape[1])) for t in targets]
+        total = logits.new_zeros(())
+        for layer in zip(outputs_class, outputs_coord, strict=True):
+            outputs = {"logits": layer[0], "pred_boxes": layer[1], "label_maps": maps, "text_mask": text_mask}
+            last.update(criterion(outputs, labels))
+            total = total + weighted(last, weights)
+        return total, last, None
+
+    model.loss_function = decoder_loss
+    labels = [{"boxes": t.boxes, "class_labels": torch.arange(len(t.boxes))} for t in targets]
+    out = model(**inputs, labels=labels)
+    height, width = inputs["pixel_values"].shape[-2:]
+    first = first_stage_losses(
+        out.enc_outputs_class,
+        out.enc_outputs_coord_logits.sigmoid(),
+        targets,
+        inputs["attention_mask"].bool(),
+        cells((height, width), strides),
+        config.focal_alpha,
+    )
+    first_stage = weighted(first, weights)
+    return {"loss": out.loss + first_stage, **last, "first_stage": first_stage}
+
+
+def weighted(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Return the weighted sum of the losses that have a weight."""
+    return torch.stack([losses[name] * weight for name, weight in weights.items()]).sum()
+
+
+def cells(size: tuple[int, int], strides: Sequence[int]) -> Tensor:
+    """Return (S, 4) centre x, y and width, height, in 0..1, of the cells of all feature levels of an (H, W) image."""
+    found = []
+    for stride in strides:
+        height, width = -(-size[0] // stride), -(-size[1] // stride)
+        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        at = torch.stack([(x + 0.5) / width, (y + 0.5) / height], -1).view(-1, 2)
+        found.append(torch.cat([at, torch.tensor([1 / width, 1 / height]).expand_as(at)], 1))
+    return torch.cat(found)
+
+
+def assign(boxes: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+    """Return which object (S,) each cell is trained to find, -1 for none, and (S,) whether it counts at all.
+
+    A cell counts where it lies near an object's centre or outside of all boxes.
+
+    Args:
+        boxes: (K, 4) cx, cy, w, h.
+        grid: (S, 4) from :func:`cells`.
+    """
+    if not len(boxes):
+        return torch.full((len(grid),), -1), torch.ones(len(grid), dtype=torch.bool)
+    away = (grid[:, None, :2] - boxes[None, :, :2]).abs()  # (S, K, 2)
+    near = (away <= torch.maximum(CENTRE * boxes[None, :, 2:], grid[:, None, 2:]) / 2).all(-1)
+    inside = (away <= boxes[None, :, 2:] / 2).all(-1).any(1)
+    distance = away.sum(-1).masked_fill(~near, torch.inf)
+    found = torch.where(near.any(1), distance.argmin(1), -1)
+    return found, near.any(1) | ~inside
+
+
+def first_stage_losses(
+    logits: Tensor, boxes: Tensor, targets: Sequence[Targets], mask: Tensor, grid: Tensor, alpha: float
+) -> dict[str, Tensor]:
+    """Return the losses of the first stage's boxes, means over the cells that are to find an object.
+
+    Args:
+        logits: (B, S, N) of every cell and token; N at least T.
+        boxes: (B, S, 4) cx, cy, w, h.
+        targets: One for each image.
+        mask: (B, T) at tokens that count.
+        grid: (S, 4) from :func:`cells`.
+        alpha: The focal loss's.
+    """
+    length = mask.shape[1]
+    wanted = torch.zeros_like(logits[..., :length])
+    counts = torch.zeros(logits.shape[:2], dtype=torch.bool)
+    found_boxes, true_boxes = [boxes[0, :0]], [boxes[0, :0]]
+    for row, target in enumerate(targets):
+        found, counts[row] = assign(target.boxes, grid)
+        at = (found >= 0).nonzero()[:, 0]
+        wanted[row, at] = target.tokens[found[at]]
+        found_boxes.append(boxes[row, at])
+        true_boxes.append(target.boxes[found[at]])
+    predicted, true = torch.cat(found_boxes), torch.cat(true_boxes)
+    number = max(1, len(true))
+    scored = counts[..., None] & mask[:, None]
+    corners: Any = center_to_corners_format
+    giou: Tensor = generalized_box_iou(corners(predicted), corners(true)).diag()  # type: ignore[no-untyped-call]
+    return {
+        "loss_ce": sigmoid_focal_loss(logits[..., :length][scored], wanted[scored], number, alpha),
+        "loss_bbox": (predicted - true).abs().sum() / number,
+        "loss_giou": (1 - giou).sum() / number,
+    }

@@ -1,0 +1,182 @@
+"""Trains a tiny Grounding DINO on RefShapes: transformers' class and loss, a text of phrases an image."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from refseg.bench.errors import InputError
+from refseg.bench.options import parse_options
+from refseg.bench.types import BoolArray, ImageArray, TrainRequest
+from refseg.datasets.refshapes.dataset import RefShapes
+from refseg.datasets.refshapes.facts import VISIBLE_PIXELS
+from refseg.datasets.refshapes.train import VERSION, clip_sample
+from refseg.methods.boxes import tight_box
+from refseg.methods.grounding_dino.detector import GroundingDino
+from refseg.methods.grounding_dino.losses import detection_losses
+from refseg.methods.grounding_dino.samples import make_batch
+from refseg.methods.grounding_dino.tiny import (
+    GDINO_TINY,
+    STRIDES,
+    as_detector,
+    build_tiny,
+    initialise,
+)
+from refseg.methods.training import Training, cosine_with_warmup
+
+DEV_SEED = 999_983
+"""Seed of the frames that the training is watched on; no training uses it."""
+
+METHOD = "grounding_dino_tiny"
+
+
+@dataclass(frozen=True)
+class DetectorTrainOptions:
+    """Settings of the recipe.
+
+    Attributes:
+        steps: Optimiser steps.
+        images: Images a step, a text each.
+        lr: Learning rate; a tenth of it moves where deformable attention looks, as in Deformable DETR.
+        processes: Processes that share each step; the decoder's losses are the same, up to rounding, since shares
+            weigh by the objects in them, and the first stage's nearly so.
+        watch: Fresh frames that the ``dev_`` figures are of.
+    """
+
+    steps: int = 3000
+    images: int = 16
+    lr: float = 6e-4
+    weight_decay: float = 0.02
+    warmup: int = 150
+    seed: int = 0
+    processes: int = 1
+    evaluate_every: int = 400
+    watch: int = 80
+
+
+@dataclass(frozen=True)
+class Said:
+    """A sentence, its kind, and the (H, W) mask of what it means in a frame."""
+
+    text: str
+    kind: str
+    mask: BoolArray
+
+
+def dev_frames(count: int) -> Iterator[tuple[ImageArray, list[Said]]]:
+    """Yield frame 0 of fresh videos with sentences about the videos."""
+    for index in range(count):
+        sample = clip_sample(DEV_SEED, index, 4, [0])
+        labels = sample.labels[0]
+        yield (
+            sample.frames[0],
+            [Said(s.text, s.type, labels == int(s.object_id or 255)) for s in sample.sentences],
+        )
+
+
+def first_frames(dataset: RefShapes) -> Iterator[tuple[ImageArray, list[Said]]]:
+    """Yield frame 0 of every video of a split with the video's sentences."""
+    for video in dataset.videos():
+        labels = dataset.label_maps(video.id)[0]
+        masks = (np.isin(labels, [int(i) for i in e.object_ids]) for e in video.expressions)
+        said = zip(video.expressions, masks, strict=True)
+        yield video.read(0), [Said(e.text, str(e.attributes["type"]), mask) for e, mask in said]
+
+
+def top1(detector: GroundingDino, frames: Iterable[tuple[ImageArray, Sequence[Said]]]) -> dict[str, float]:
+    """Return the percentage of sentences whose best box has an IoU above 0.5 with the true one, all and by kind.
+
+    Only sentences whose object is visible, by RefShapes' own measure, are counted.
+    """
+    hits: dict[str, list[bool]] = {}
+    for image, sentences in frames:
+        visible = [s for s in sentences if s.mask.sum() >= VISIBLE_PIXELS]
+        for said, found in zip(visible, detector.find(image, [s.text for s in visible]), strict=True):
+            true = tight_box(said.mask)
+            assert true is not None
+            hits.setdefault(said.kind, []).append(
+                box_iou(found.box, true + np.array([0.0, 0.0, 1.0, 1.0])) > 0.5
+            )
+    every = [hit for values in hits.values() for hit in values]
+    shares = {"top1": every} | {f"top1_{kind}": values for kind, values in sorted(hits.items())}
+    return {name: 100 * float(np.mean(values)) for name, values in shares.items()} | {
+        "sentences": float(len(every))
+    }
+
+
+def box_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    """Return the IoU of two boxes x0, y0, x1, y1, ends excluded."""
+    common = float(np.prod((np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])).clip(min=0)))
+    return common / (float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - common)
+
+
+def _watched(model: Any, count: int) -> dict[str, float]:
+    model.eval()
+    found = top1(as_detector(model), dev_frames(count))
+    model.requires_grad_(True)
+    return {f"dev_{name}": value for name, value in found.items() if name != "sentences"}
+
+
+def parameter_groups(model: Any, options: DetectorTrainOptions) -> list[dict[str, Any]]:
+    """Return optimiser groups: no weight decay on vectors, a tenth of the learning rate for sampling offsets."""
+    groups: dict[tuple[bool, bool], list[torch.Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        groups.setdefault(("sampling_offsets" in name, parameter.ndim >= 2), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": options.lr * (0.1 if slow else 1.0),
+            "weight_decay": options.weight_decay if decayed else 0.0,
+        }
+        for (slow, decayed), parameters in groups.items()
+    ]
+
+
+def recipe(request: TrainRequest) -> Mapping[str, float]:
+    """Train the detector of the tiny baselines; writes ``grounding_dino_tiny.safetensors`` into ``request.out``.
+
+    Raises:
+        InputError: Another method than ``grounding_dino_tiny``.
+    """
+    from refseg.methods.sam.weights import save_safetensors
+
+    if request.method != METHOD:
+        raise InputError(
+            f"Recipe {request.recipe} trains {METHOD}, not {request.method}; give --method {METHOD}."
+        )
+    options = parse_options(DetectorTrainOptions, request.options, owner=f"recipe {request.recipe}")
+    torch.manual_seed(options.seed)
+    model = build_tiny()
+    initialise(model, make_batch(options.seed, range(32)).inputs["pixel_values"])
+    model.train()
+    fingerprint = json.dumps({"recipe": request.recipe, **asdict(options)}, sort_keys=True)
+    out = Path(request.out)
+    spent = Training(
+        out=out,
+        steps=options.steps,
+        network=model,
+        optimizer=torch.optim.AdamW(parameter_groups(model, options), betas=(0.9, 0.98)),
+        schedule=cosine_with_warmup(options.steps, options.warmup),
+        make_batch=lambda step, rank: make_batch(
+            options.seed, range(step * options.images + rank, (step + 1) * options.images, options.processes)
+        ),
+        rows=lambda batch: max(1, batch.objects),
+        processes=options.processes,
+        compute=lambda batch, _: detection_losses(model, batch.inputs, batch.targets, STRIDES),
+        evaluate=lambda: _watched(model, options.watch),
+        fingerprint=fingerprint,
+        evaluate_every=options.evaluate_every,
+    ).run(resume=request.resume)
+    rounded = {name: value.half() for name, value in model.state_dict().items()}
+    model.load_state_dict(rounded)
+    figures = {**_watched(model, options.watch), **spent}
+    facts = {"recipe": fingerprint, "dataset": f"refshapes {VERSION}"}
+    save_safetensors(rounded, out / GDINO_TINY.name, facts)
+    return figures

@@ -1,0 +1,143 @@
+"""The training losses: transformers' own where theirs are right, and the first stage's."""
+
+import numpy as np
+import pytest
+import torch
+from transformers.loss.loss_grounding_dino import GroundingDinoForObjectDetectionLoss
+
+from refseg.methods.grounding_dino.losses import Targets, assign, cells, detection_losses, first_stage_losses
+from refseg.methods.grounding_dino.samples import make_batch, phrase_tokens
+from refseg.methods.grounding_dino.tiny import STRIDES, build_tiny, initialise, tiny_tokenizer
+
+
+@pytest.fixture(scope="module")
+def batch():
+    return make_batch(3, range(4))
+
+
+@pytest.fixture(scope="module")
+def model(batch):
+    torch.manual_seed(0)
+    model = build_tiny()
+    initialise(model, batch.inputs["pixel_values"])
+    return model.eval()
+
+
+def test_losses_of_one_image_are_transformers_own(model):
+    """Where each object has one phrase and the batch one image, the two must agree; two layers, so one auxiliary."""
+    tokens = tiny_tokenizer()(["the red circle. the ring."], return_tensors="pt", return_token_type_ids=True)
+    inputs = {"pixel_values": torch.randn(1, 3, 112, 128), **tokens}
+    boxes = torch.tensor([[0.3, 0.4, 0.2, 0.2], [0.7, 0.6, 0.3, 0.2]])
+    targets = [Targets(boxes, phrase_tokens(tokens["input_ids"])[0])]
+    seen = {}
+
+    def theirs(logits, labels, device, pred_boxes, config, label_maps, text_mask, **outputs):
+        seen["loss"], seen["parts"], _ = GroundingDinoForObjectDetectionLoss(
+            logits, labels, device, pred_boxes, config, label_maps, text_mask, **outputs
+        )
+        return seen["loss"], seen["parts"], None
+
+    with torch.no_grad():
+        ours = detection_losses(model, inputs, targets, STRIDES)
+        model.loss_function = theirs
+        model(**inputs, labels=[{"boxes": boxes, "class_labels": torch.arange(2)}])
+    for name in ("loss_ce", "loss_bbox", "loss_giou"):
+        torch.testing.assert_close(ours[name], seen["parts"][name])
+    weights = {"loss_ce": 2.0, "loss_bbox": 5.0, "loss_giou": 2.0}
+    decoder = sum(w * (seen["parts"][k] + seen["parts"][f"{k}_0"]) for k, w in weights.items())
+    torch.testing.assert_close(ours["loss"] - ours["first_stage"], decoder)
+
+
+def test_a_batch_s_losses_are_those_of_its_images(model, batch):
+    """Every image is compared with its own phrases, also from the third on."""
+    numbers = torch.tensor([float(len(t.boxes)) for t in batch.targets])
+    assert len(numbers) == 4 and (numbers > 0).sum() >= 3
+    with torch.no_grad():
+        whole = detection_losses(model, batch.inputs, batch.targets, STRIDES)
+        rows = [
+            detection_losses(
+                model, {k: v[i : i + 1] for k, v in batch.inputs.items()}, batch.targets[i : i + 1], STRIDES
+            )
+            for i in range(4)
+        ]
+    for name in ("loss_ce", "loss_bbox", "loss_giou"):
+        # Each image's sum is over its own number of boxes, at least 1.
+        sums = sum(row[name] * max(1.0, n) for row, n in zip(rows, numbers, strict=True))
+        torch.testing.assert_close(whole[name], sums / numbers.sum(), rtol=1e-3, atol=1e-4)
+
+
+def test_images_in_which_nothing_is_wanted_teach_to_find_nothing(model, batch):
+    inputs = {k: v[:1] for k, v in batch.inputs.items()}
+    nothing = Targets(torch.empty(0, 4), torch.empty(0, inputs["input_ids"].shape[1]))
+    with torch.no_grad():
+        losses = detection_losses(model, inputs, [nothing], STRIDES)
+    assert losses["loss_bbox"] == losses["loss_giou"] == 0
+    assert losses["loss_ce"] > 0 and losses["first_stage"] > 0 and torch.isfinite(losses["loss"])
+
+
+def test_everything_but_the_unused_is_trained(batch):
+    torch.manual_seed(0)
+    model = build_tiny()
+    initialise(model, batch.inputs["pixel_values"])
+    model.train()
+    # Boxes start from heads that are zero; what lies behind them is reached from the second step on.
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
+    for _ in range(2):
+        optimizer.zero_grad()
+        detection_losses(model, batch.inputs, batch.targets, STRIDES)["loss"].backward()
+        optimizer.step()
+    still = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()}
+    allowed = ("bias", "attention_weights", "word_embeddings", "position_embeddings", "token_type")
+    assert not {n for n in still if not any(part in n for part in allowed)}
+    assert model.model.encoder_output_bbox_embed.layers[0].weight.grad.any()
+
+
+def test_cells_lie_where_their_features_do():
+    grid = cells((112, 128), (8, 16))
+    assert len(grid) == 14 * 16 + 7 * 8
+    np.testing.assert_allclose(grid[0], [4 / 128, 4 / 112, 8 / 128, 8 / 112])
+    np.testing.assert_allclose(grid[17] * torch.tensor([128, 112, 128, 112]), [12, 12, 8, 8])
+    np.testing.assert_allclose(grid[14 * 16] * torch.tensor([128, 112, 128, 112]), [8, 8, 16, 16])
+    # A side that the stride does not divide: transformers divides the level by its own number of cells.
+    assert len(cells((100, 128), (8,))) == 13 * 16
+
+
+def test_cells_near_a_centre_find_it_and_the_rest_of_its_box_does_not_count():
+    grid = cells((112, 128), (8,))
+    boxes = torch.tensor([[0.5, 0.5, 0.5, 0.5], [0.52, 0.5, 0.05, 0.05]])
+    found, counts = assign(boxes, grid)
+    x, y = grid[:, 0], grid[:, 1]
+    inside = ((x - 0.5).abs() <= 0.25) & ((y - 0.5).abs() <= 0.25)
+    near = ((x - 0.5).abs() <= 0.0875) & ((y - 0.5).abs() <= 0.0875)
+    assert torch.equal(found >= 0, near) and torch.equal(counts, near | ~inside)
+    # Every object is found by some cell, the small one inside the big one too, by the nearest.
+    assert {0, 1} <= {*found.tolist()}
+    for i in (found == 1).nonzero()[:, 0]:
+        away = (grid[i, :2] - boxes[:, :2]).abs().sum(1)
+        assert away[1] <= away[0]
+    nothing, all_count = assign(torch.empty(0, 4), grid)
+    assert (nothing == -1).all() and all_count.all()
+
+
+def test_first_stage_wants_the_words_and_the_box_of_the_object(batch):
+    grid, mask = cells((112, 128), STRIDES), batch.inputs["attention_mask"].bool()
+    logits = torch.full((4, len(grid), 256), -12.0)
+    boxes = torch.full((4, len(grid), 4), 0.5)
+    for row, target in enumerate(batch.targets):
+        found, _ = assign(target.boxes, grid)
+        at = (found >= 0).nonzero()[:, 0]
+        logits[row, at, : mask.shape[1]] += 24 * target.tokens[found[at]]
+        boxes[row, at] = target.boxes[found[at]]
+    perfect = first_stage_losses(logits, boxes, batch.targets, mask, grid, 0.25)
+    assert all(float(v) < 1e-3 for v in perfect.values())
+    wrong = first_stage_losses(-logits, boxes + 0.1, batch.targets, mask, grid, 0.25)
+    assert wrong["loss_ce"] > 10 and float(wrong["loss_bbox"]) == pytest.approx(0.4, rel=1e-4)
+
+
+def test_phrases_are_told_apart_by_full_stops():
+    ids = tiny_tokenizer()(["the ring. the red star.", "the ring."], padding=True, return_tensors="pt")[
+        "input_ids"
+    ]
+    two, one = phrase_tokens(ids)
+    assert two.tolist() == [[0, 1, 1, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1, 1, 0, 0]]
+    assert one.tolist() == [[0, 1, 1, 0, 0, 0, 0, 0, 0]]

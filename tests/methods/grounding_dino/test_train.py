@@ -1,0 +1,187 @@
+"""The recipe of the tiny detector: what it is shown, and that it learns, resumes and is measured."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from refseg.bench.errors import InputError
+from refseg.bench.registry import resolve
+from refseg.bench.types import TrainRequest
+from refseg.datasets.refshapes.grammar import HELD_OUT
+from refseg.datasets.refshapes.random import Stream
+from refseg.datasets.refshapes.scene import Look
+from refseg.methods.grounding_dino import train
+from refseg.methods.grounding_dino.samples import descriptions, make_batch
+from refseg.methods.grounding_dino.tiny import STRIDES, as_detector, build_tiny, tiny_tokenizer
+from refseg.methods.stages import Detection
+
+RECIPE = "grounding_dino_refshapes"
+SHORT = {"steps": "4", "images": "2", "warmup": "2", "watch": "2", "evaluate_every": "4"}
+
+
+def request(out, *, resume=False, method="grounding_dino_tiny", **options):
+    return TrainRequest(method, RECIPE, {**SHORT, **options}, str(out), resume, "cpu")
+
+
+def log(out):
+    with (out / "log.csv").open() as file:
+        return [tuple(row) for row in csv.reader(file) if not row[1].endswith("_seconds")]
+
+
+class Stop(Exception):
+    """The training's end by force."""
+
+
+def test_a_resumed_training_is_the_one_that_was_not_interrupted(tmp_path, monkeypatch):
+    recipe = resolve("recipes", RECIPE)
+    every = {"log_every": 1, "checkpoint_every": 2}
+    monkeypatch.setattr(train, "Training", lambda **given: _Training(**given, **every))
+    figures = recipe(request(tmp_path / "whole"))
+    losses, seen = train.detection_losses, []
+
+    def stopping(*given):
+        seen.append(given)
+        if len(seen) > 3:
+            raise Stop
+        return losses(*given)
+
+    with monkeypatch.context() as until, pytest.raises(Stop):
+        until.setattr(train, "detection_losses", stopping)
+        recipe(request(tmp_path / "parts"))
+    assert recipe(request(tmp_path / "parts", resume=True))["dev_top1"] == figures["dev_top1"]
+    assert log(tmp_path / "parts") == log(tmp_path / "whole")
+    whole, parts = (tmp_path / name / "grounding_dino_tiny.safetensors" for name in ("whole", "parts"))
+    one, other = load_file(whole), load_file(parts)
+    assert one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+    with safe_open(whole, framework="pt") as file:
+        facts = file.metadata()
+    assert json.loads(facts["recipe"])["steps"] == 4 and facts["dataset"] == "refshapes 2"
+
+
+_Training = train.Training
+
+
+def test_steps_on_one_batch_lower_its_loss():
+    torch.manual_seed(0)
+    batch = make_batch(5, range(4))
+    model = build_tiny()
+    train.initialise(model, batch.inputs["pixel_values"])
+    model.train()
+    optimizer = torch.optim.AdamW(train.parameter_groups(model, train.DetectorTrainOptions()))
+    seen = []
+    for _ in range(16):
+        optimizer.zero_grad()
+        losses = train.detection_losses(model, batch.inputs, batch.targets, STRIDES)
+        losses["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        seen.append({name: float(value.detach()) for name, value in losses.items()})
+    for name in ("loss", "first_stage"):
+        assert np.mean([s[name] for s in seen[-4:]]) < 0.7 * seen[0][name]
+
+
+def test_every_parameter_is_in_one_group():
+    model = build_tiny()
+    groups = train.parameter_groups(model, train.DetectorTrainOptions(lr=1.0))
+    grouped = [id(p) for g in groups for p in g["params"]]
+    assert sorted(grouped) == sorted(id(p) for p in model.parameters())
+    offsets = {id(p) for n, p in model.named_parameters() if "sampling_offsets" in n}
+    assert offsets == {id(p) for g in groups if g["lr"] == 0.1 for p in g["params"]}
+
+
+def test_another_method_is_refused(tmp_path):
+    with pytest.raises(InputError, match="--method grounding_dino_tiny"):
+        resolve("recipes", RECIPE)(request(tmp_path, method="refsam_tiny"))
+
+
+def test_batches_depend_on_their_number_alone_and_boxes_on_their_objects():
+    one, again, other = make_batch(1, [8, 9]), make_batch(1, [8, 9]), make_batch(1, [10, 11])
+    assert torch.equal(one.inputs["pixel_values"], again.inputs["pixel_values"])
+    assert torch.equal(one.inputs["input_ids"], again.inputs["input_ids"])
+    assert not torch.equal(one.inputs["pixel_values"], other.inputs["pixel_values"])
+    batch = make_batch(1, range(24))
+    assert batch.objects > 24
+    for ids, target in zip(batch.inputs["input_ids"], batch.targets, strict=True):
+        assert (target.boxes[:, 2:] > 0).all()
+        assert (target.boxes[:, :2] - target.boxes[:, 2:] / 2 >= -1e-6).all()
+        assert (target.boxes[:, :2] + target.boxes[:, 2:] / 2 <= 1 + 1e-6).all()
+        # What is wanted are whole words of some phrase, never the tokens between phrases.
+        assert (target.tokens.sum(1) > 0).all()
+        assert not target.tokens[:, torch.isin(ids, torch.tensor([0, 101, 102, 1012]))].any()
+
+
+def test_descriptions_fit_what_has_their_words_and_never_say_what_is_held_out():
+    looks = {
+        "1": Look("star", "red", "plain", "big"),
+        "2": Look("star", "blue", "striped", "big"),
+        "3": Look("circle", "red", "plain", "small"),
+    }
+    found = descriptions(looks, Stream(0), 400)
+    texts = {p.text: p.fits for p in found}
+    assert len(texts) > 40
+    assert not any(colour in text and shape in text for text in texts for colour, shape in HELD_OUT)
+    for text, fits in texts.items():
+        words = {*text.split()} - {"the", "object", "shape", "thing"}
+        assert fits == {
+            i for i, look in looks.items() if words <= {look.shape, look.colour, look.texture, look.size}
+        }
+        assert fits
+
+
+class Fixed:
+    """A detector that always says the same box."""
+
+    def __init__(self, box):
+        self.box = np.array(box, np.float32)
+
+    def find(self, image, texts):
+        return [Detection(self.box, 1.0) for _ in texts]
+
+
+def test_top1_counts_visible_objects_only_and_by_kind():
+    image = np.zeros((40, 40, 3), np.uint8)
+    wide, small, none = (np.zeros((40, 40), bool) for _ in range(3))
+    wide[10:20, 10:30], small[0:3, 0:3] = True, True
+    said = [train.Said("a", "place", m) for m in (wide, small, none)]
+    asked = [(image, said), (image, [train.Said("b", "motion", wide)]), (image, [])]
+    assert train.top1(Fixed([10, 10, 30, 20]), asked) == {
+        "top1": 100, "top1_motion": 100, "top1_place": 100, "sentences": 2,
+    }  # fmt: skip
+    # Half of the box is not more than half; one column more is.
+    assert train.top1(Fixed([10, 10, 20, 20]), asked)["top1"] == 0
+    assert train.top1(Fixed([10, 10, 21, 20]), asked)["top1"] == 100
+
+
+def test_true_boxes_by_the_dataset_are_all_right():
+    class Oracle:
+        def __init__(self, frames):
+            self.masks = iter([s.mask for _, said in frames for s in said if s.mask.sum() >= 40])
+
+        def find(self, image, texts):
+            return [self.found(next(self.masks)) for _ in texts]
+
+        def found(self, mask):
+            rows, columns = np.nonzero(mask)
+            box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+            return Detection(np.array(box, np.float32), 1.0)
+
+    frames = list(train.dev_frames(4))
+    assert train.top1(Oracle(frames), frames)["top1"] == 100
+
+
+def test_a_sentence_is_answered_alike_alone_and_among_others():
+    torch.manual_seed(0)
+    detector = as_detector(build_tiny())
+    image = np.random.default_rng(0).integers(0, 255, (112, 128, 3), np.uint8)
+    texts = ["the red circle", "the small ring that starts on the left", "the star"]
+    together = detector.find(image, texts)
+    for text, found in zip(texts, together, strict=True):
+        (alone,) = detector.find(image, [text])
+        np.testing.assert_allclose(alone.box, found.box, atol=1e-2)
+        assert alone.score == pytest.approx(found.score, abs=1e-4)
+    assert tiny_tokenizer().model_max_length == 256
