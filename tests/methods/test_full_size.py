@@ -92,7 +92,15 @@ def write_sam2(size, filled, path):
     """A folder with weights and configuration, as ``facebook/sam2.1-hiera-large`` on the hub."""
     from transformers import Sam2VideoModel
 
-    write_transformers(Sam2VideoModel(sam2_configuration(size)), filled, path)
+    def seen(name, shape):
+        """Made-up weights may say that an object is out of sight, which has no mask; here all are seen."""
+        return (
+            torch.full(shape, 100.0)
+            if name == "mask_decoder.pred_obj_score_head.proj_out.bias"
+            else filled(name, shape)
+        )
+
+    write_transformers(Sam2VideoModel(sam2_configuration(size)), seen, path)
 
 
 MAKERS = {"sam": write_sam, "deaot": write_deaot, "dino": write_dino, "sam2": write_sam2}
