@@ -187,13 +187,15 @@ class FirstFrame:
         assert isinstance(text, nn.Module)
         return text
 
-    def look(self, video: Video, expressions: Sequence[Expression], features: SamFeatures) -> list[FirstMask]:
+    def look(
+        self, video: Video, expressions: Sequence[Expression], features: SamFeatures | None = None
+    ) -> list[FirstMask]:
         """Return a mask of frame 0 per expression.
 
         Args:
             video: The video.
             expressions: K expressions.
-            features: Frame 0's.
+            features: Frame 0's; None: it is encoded where a box was found.
         """
         if self.detector is None or self._options.reference == "oracle":
             masks = [self._truth.mask(video, 0, e) for e in expressions]
@@ -204,6 +206,7 @@ class FirstFrame:
             detections = self.detector.detect(video, 0, expressions)
         found = {k: d for k, d in enumerate(detections) if d is not None}
         if found:
+            features = features or self.sam.encode(video.read(0))
             boxes = np.stack([d.box for d in found.values()])
             inside = masks_in_boxes(self.sam, features, boxes, self._box_prompt)
             for i, (k, detection) in enumerate(found.items()):

@@ -16,15 +16,39 @@ from refseg.methods.deaot.layers import Size
 from refseg.methods.deaot.model import DeAot, FrameFeatures
 
 
+class FrameEncoder:
+    """Encodes frames and keeps the last one's features: trackers of one video that share it encode a frame once."""
+
+    def __init__(self, model: DeAot) -> None:
+        self._model = model
+        self._last: tuple[ImageArray, FrameFeatures] | None = None
+
+    def __call__(self, frame: ImageArray) -> FrameFeatures:
+        """Return the features of an (H, W, 3) RGB frame."""
+        if self._last is None or not np.array_equal(frame, self._last[0]):
+            size = _network_size(self._model, (frame.shape[0], frame.shape[1]))
+            # A copy, since a caller may read every frame into one array.
+            self._last = (frame.copy(), self._model.encode(network_input(frame, size, self._model.device)))
+        return self._last[1]
+
+
 class DeAotTracker:
     """A :class:`refseg.methods.stages.Tracker`; the network may be shared, the tracker is one video's.
 
     Object k belongs to engine (k - 1) // ids, where it has id (k - 1) % ids + 1 and the objects of other engines
     are background.
+
+    Args:
+        model: The network.
+        settings: What is remembered.
+        encode: Encodes frames; shared by the trackers of one video. None: its own.
     """
 
-    def __init__(self, model: DeAot, settings: MemorySettings | None = None) -> None:
+    def __init__(
+        self, model: DeAot, settings: MemorySettings | None = None, encode: FrameEncoder | None = None
+    ) -> None:
         self._model, self._settings = model, settings or MemorySettings()
+        self._encode = encode or FrameEncoder(model)
         self._engines: list[Engine] = []
         self._counts: list[int] = []
         self._frame_size: Size | None = None
@@ -114,13 +138,6 @@ class DeAotTracker:
         for engine, masks in zip(self._engines, network, strict=True):
             engine.update(masks)
 
-    def _encode(self, frame: ImageArray) -> FrameFeatures:
-        size = self._network_size((frame.shape[0], frame.shape[1]))
-        return self._model.encode(network_input(frame, size, self._model.device))
-
-    def _network_size(self, frame_size: Size) -> Size:
-        return network_size(frame_size, stride=self._model.stride, align_corners=self._model.align_corners)
-
     def _checked_size(self, frame: ImageArray) -> Size:
         size = (frame.shape[0], frame.shape[1])
         if self._frame_size not in (None, size):
@@ -137,10 +154,14 @@ class DeAotTracker:
                 f"The labels have the shape {labels.shape}, but the frame is {frame_size[0]}x{frame_size[1]}; give "
                 f"one label a pixel."
             )
-        whole = network_labels(labels, self._network_size(frame_size), self._model.device)
+        whole = network_labels(labels, _network_size(self._model, frame_size), self._model.device)
         ids = self._model.ids
         local = [(whole - i * ids) * ((whole > i * ids) & (whole <= (i + 1) * ids)) for i in range(engines)]
         return [one_hot(part, ids) for part in local]
+
+
+def _network_size(model: DeAot, frame_size: Size) -> Size:
+    return network_size(frame_size, stride=model.stride, align_corners=model.align_corners)
 
 
 def aggregate(logits: list[Tensor]) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from refseg.bench.options import parse_options
+from refseg.bench.stages import stage
 from refseg.bench.types import Dataset, Expression, FramePrediction, MethodInfo, MethodRequest, Video
 from refseg.methods.checkpoints import missing
 from refseg.methods.grounding_dino.detector import DetectorOptions, GroundingDino
@@ -140,7 +141,8 @@ class GdinoSam2:
             masks = [self._truth.mask(video, 0, e) for e in expressions]
             rows = [k for k, m in enumerate(masks) if m.any()]
             return rows, [masks[k] for k in rows], [{} for _ in expressions]
-        detections = self._detector.detect(video, 0, expressions)
+        with stage("detector"):
+            detections = self._detector.detect(video, 0, expressions)
         rows = [k for k, d in enumerate(detections) if d is not None]
         return (
             rows,

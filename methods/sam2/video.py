@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from refseg.bench.stages import stage
 from refseg.bench.types import BoolArray, ImageArray
 from refseg.methods.grounding_dino.preprocess import MEAN, STD
 
@@ -83,13 +84,17 @@ class Sam2Video:
         Returns:
             Logits (N, H, W) float32, and the scores (N,) that the objects are in sight, 0..1.
         """
-        frame = prepare(image, self._side).to(self._model.device, self._model.dtype)
-        out = self._model(self._session, frame_idx=self._next, frame=frame)
-        self._forget()
+        with stage("preprocess"):
+            frame = prepare(image, self._side).to(self._model.device, self._model.dtype)
+        # transformers' forward has the image encoder in it.
+        with stage("decoder/tracker"):
+            out = self._model(self._session, frame_idx=self._next, frame=frame)
+            self._forget()
         self._next += 1
         side = (self._side, self._side)
-        logits = F.interpolate(out.pred_masks.float(), side, mode="bilinear", align_corners=False)
-        logits = F.interpolate(logits, self._size, mode="bilinear", align_corners=False)
+        with stage("upsample"):
+            logits = F.interpolate(out.pred_masks.float(), side, mode="bilinear", align_corners=False)
+            logits = F.interpolate(logits, self._size, mode="bilinear", align_corners=False)
         return logits[:, 0], out.object_score_logits.float().flatten().sigmoid()
 
     def _forget(self) -> None:

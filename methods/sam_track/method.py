@@ -20,7 +20,7 @@ from refseg.bench.types import Dataset, Expression, FramePrediction, MethodInfo,
 from refseg.methods.checkpoints import Wanted
 from refseg.methods.deaot.build import DEAOT_CONFIGS, build_deaot
 from refseg.methods.deaot.engine import MemorySettings
-from refseg.methods.deaot.tracker import DeAotTracker
+from refseg.methods.deaot.tracker import DeAotTracker, FrameEncoder
 from refseg.methods.deaot.weights import PUBLISHED, load_deaot
 from refseg.methods.first_frame import FirstFrame, FirstFrameOptions, FirstMask, first_frame_options
 from refseg.methods.sam.fast_encoder import REFERENCE_OPTIONS
@@ -118,11 +118,11 @@ class SamTrackGdino:
         """Yield a prediction per frame; an expression without a mask in frame 0 stays empty."""
         # Detector, SAM and trackers read the same frame, so it is kept.
         video = replace(video, read=lru_cache(maxsize=1)(video.read))
-        first = self._first.look(video, expressions, self._first.sam.encode(video.read(0)))
+        first = self._first.look(video, expressions)
         found = [k for k, f in enumerate(first) if f.mask.any()]
         masks = np.stack([f.mask for f in first])
         probabilities = np.stack([f.probability for f in first])
-        tracked = []
+        tracked, encode = [], FrameEncoder(self._model)
         for rows in self._options.competing(expressions, found):
             labels = label_map([first[k] for k in rows])
             for i, k in enumerate(rows):
@@ -131,8 +131,9 @@ class SamTrackGdino:
                 probabilities[k] = np.where(masks[k] | ~first[k].mask, probabilities[k], 0)
             # One that is covered by others wholly is none of the tracker's objects.
             rows = [k for k in rows if masks[k].any()]
-            tracker = self._tracker()
-            tracker.add_reference(video.read(0), label_map([first[k] for k in rows]))
+            tracker = self._tracker(encode)
+            with stage("decoder/tracker"):
+                tracker.add_reference(video.read(0), label_map([first[k] for k in rows]))
             tracked.append((rows, tracker))
         scores = np.array([f.score for f in first], np.float32)
         yield FramePrediction(0, masks, scores, probabilities, [f.extras for f in first])

@@ -25,10 +25,25 @@ def _filled(name, shape):
     return torch.from_numpy(np.ascontiguousarray(noise, np.float32)).reshape(shape)
 
 
+def _filled_large(name, shape):
+    count, side = int(np.prod(shape)), 1024
+    if count <= 4_000_000:
+        return _filled(name, shape)
+    part = _filled(name, (side, side)).flatten() * (side * shape[0] / count) ** 0.5
+    # A copy, since files hold all of what a view looks into.
+    return part.repeat(-(-count // len(part)))[:count].view(shape).clone()
+
+
 @pytest.fixture(scope="session")
 def filled():
     """``filled(name, shape)``: a tensor whose values depend on an official parameter's name and shape alone."""
     return _filled
+
+
+@pytest.fixture(scope="session")
+def filled_large():
+    """The same for networks of full size: large tensors repeat a part of theirs, which is made in seconds."""
+    return _filled_large
 
 
 @pytest.fixture(scope="session")

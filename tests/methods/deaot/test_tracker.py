@@ -4,7 +4,7 @@ import torch
 
 from refseg.bench.errors import InputError
 from refseg.methods.deaot.engine import MemorySettings
-from refseg.methods.deaot.tracker import DeAotTracker, aggregate
+from refseg.methods.deaot.tracker import DeAotTracker, FrameEncoder, aggregate
 
 
 def follow(tracker, frames, labels):
@@ -31,6 +31,27 @@ def test_trackers_of_two_videos_do_not_mix(tiny, video):
     backwards = follow(DeAotTracker(tiny), frames[::-1], labels[::-1])
     assert not torch.equal(alone, backwards)
     assert torch.equal(follow(DeAotTracker(tiny), frames, labels), alone)
+
+
+def test_trackers_that_share_an_encoder_encode_a_frame_once(tiny, video):
+    """And say what each says alone, also where all frames are read into one array."""
+    frames, labels = video
+    halves = [np.where(labels == k, np.uint8(1), np.uint8(0)) for k in (1, 2)]
+    alone = [follow(DeAotTracker(tiny), frames, half) for half in halves]
+    calls, buffer = [], np.empty_like(frames[0])
+    hook = tiny.encoder.register_forward_hook(lambda *_: calls.append(1))
+    encode = FrameEncoder(tiny)
+    trackers = [DeAotTracker(tiny, encode=encode) for _ in halves]
+    for t, frame in enumerate(frames):
+        buffer[:] = frame
+        for tracker, half, expected in zip(trackers, halves, alone, strict=True):
+            if t == 0:
+                tracker.add_reference(buffer, half[0])
+            else:
+                assert torch.equal(tracker.propagate(buffer), expected[t - 1])
+                tracker.update(half[t])
+    hook.remove()
+    assert len(calls) == len(frames)
 
 
 @pytest.mark.parametrize("size", [(112, 128), (128, 128), (37, 101), (9, 60)])

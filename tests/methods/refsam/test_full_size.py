@@ -28,28 +28,17 @@ def t5_3b(words):
     return TextEncoder(T5EncoderModel(config), build_word_tokenizer(words))
 
 
-def fill(model, filled):
-    """Give every tensor values that depend on its name and shape alone; large ones repeat a part of theirs."""
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        shape = tuple(tensor.shape)
-        if tensor.numel() > 4_000_000:
-            part = filled(name, (1024, 1024)).flatten() * (1024 / max(1, tensor[0].numel())) ** 0.5
-            values = part.repeat(-(-tensor.numel() // part.numel()))[: tensor.numel()].view(shape)
-        else:
-            values = filled(name, shape)
-        tensor.data.copy_(values)
-
-
 @pytest.mark.big
 @torch.no_grad()
-def test_a_vit_b_with_t5_3b_segments_real_frames(real_root, filled, capsys):
+def test_a_vit_b_with_t5_3b_segments_real_frames(real_root, filled_large, capsys):
     dataset = build_folder(DatasetRequest("folder", "valid", str(real_root)))
     video = dataset.videos()[0]
     video = replace(video, frame_ids=video.frame_ids[:FRAMES])
     with torch.device("meta"):
         model = build_refsam(CONFIGS["refsam_vit_b"], t5_3b(["a", "dog", "running", "in", "the", "garden"]))
     model.to_empty(device="cpu")
-    fill(model, filled)
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        tensor.copy_(filled_large(name, tuple(tensor.shape)))
     assert sum(p.numel() for ps in learnable_parameters(model).values() for p in ps) == 9_906_916
     text = sum(p.numel() for p in model.text_encoder.parameters())
     method = RefSamMethod("refsam_vit_b", model, RefSamOptions(offload_text=True), device=torch.device("cpu"))

@@ -16,6 +16,8 @@ from transformers import (
 from refseg.bench import registry
 from refseg.bench.errors import InputError
 from refseg.bench.predict import check_frame
+from refseg.bench.speed.clock import StageClock, synchroniser
+from refseg.bench.stages import listening
 from refseg.bench.types import MethodRequest
 from refseg.methods.boxes import tight_box
 from refseg.methods.sam2 import load
@@ -126,6 +128,17 @@ def test_it_is_sam2_with_bounded_memory(model, folder, shapes, video):
     assert len(session.processed_frames) == 0
     kept = [len(o["non_cond_frame_outputs"]) for o in session.output_dict_per_obj.values()]
     assert max(kept) <= 4
+
+
+def test_its_stages_are_told_apart(folder, shapes, video):
+    built = registry.build_method(
+        MethodRequest("gdino_sam2", {"sam2_checkpoint": str(folder), "detector": "oracle"})
+    )
+    built.bind(shapes)
+    clock = StageClock(synchroniser("cpu"))
+    with listening(clock):
+        list(built.segment(video, video.expressions))
+    assert {"detector", "preprocess", "decoder/tracker", "upsample"} <= set(clock.stop().seconds)
 
 
 @pytest.mark.parametrize("options", [{"detector": "oracle"}, {"reference": "oracle"}])

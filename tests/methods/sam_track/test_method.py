@@ -80,6 +80,20 @@ def test_true_masks_are_followed_by_the_tracker(weights, shapes, video, merge):
     assert len(built.info.weights) == 2
 
 
+def test_a_frame_is_encoded_once_and_by_sam_only_where_it_is_prompted(weights, shapes, video):
+    for options, expected in (({"reference": "oracle"}, 0), ({"detector": "oracle"}, 1)):
+        built, calls = method(weights, **options), {"sam": 0, "tracker": 0}
+        parts = {"sam": "image_encoder.neck.2", "tracker": "encoder"}
+        for name, part in parts.items():
+
+            def count(*_, name=name, calls=calls):
+                calls[name] += 1
+
+            built.modules()[name].get_submodule(part).register_forward_hook(count)
+        predicted(built, shapes, video)
+        assert calls == {"sam": expected, "tracker": len(video)}
+
+
 def test_what_is_not_found_stays_empty_and_boxes_are_told(weights, shapes, video):
     built = method(weights, detector="oracle")
     detect = built._first.detector.detect
