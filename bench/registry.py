@@ -72,6 +72,9 @@ TABLE: Mapping[Kind, Mapping[str, Entry]] = {
             "SAM-Track from Grounding DINO's box of frame 0: SAM, then DeAOT R50-L",
         ),
         "gdino_sam2": Entry("refseg.methods.sam2:build", "SAM 2.1 from Grounding DINO's box of frame 0"),
+        "sam3": Entry(
+            "refseg.methods.sam3:build", "SAM 3 with the sentence as its text prompt, through the video"
+        ),
         "ftvr_sam": Entry(_REFINE, "FTVR's masks (--set source=PATH) refined by SAM"),
         "refine": Entry(_REFINE, "masks of a method, folder or zip (--set source=…) refined by SAM"),
         "refine_tiny": Entry(_REFINE, "refine with the tiny SAM that is shipped"),

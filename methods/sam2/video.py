@@ -16,13 +16,13 @@ from refseg.bench.types import BoolArray, ImageArray
 from refseg.methods.grounding_dino.preprocess import MEAN, STD
 
 
-def prepare(image: ImageArray, side: int) -> Tensor:
+def prepare(image: ImageArray, side: int, mean: Sequence[float] = MEAN, std: Sequence[float] = STD) -> Tensor:
     """Return (1, 3, side, side) float32 of an (H, W, 3) RGB image, stretched to the square as SAM 2 does."""
     pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
     pixels = F.interpolate(pixels, (side, side), mode="bilinear", antialias=True, align_corners=False)
     # The original resizes bytes, so that its result is rounded to them.
     pixels = pixels.round().clamp(0, 255) / 255
-    return (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    return (pixels - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
 
 
 class Sam2Video:
