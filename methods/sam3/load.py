@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ HUB = "facebook/sam3"
 HUB_REVISION = "3c879f39826c281e95690f02c7821c4de09afae7"
 """Its commit."""
 
-_TOKENIZER = "tokenizer.json"
+_CONFIG, _TOKENIZER = "config.json", "tokenizer.json"
 
 
 def require_transformers() -> None:
@@ -49,7 +50,7 @@ def sam3_wanted(given: str | None) -> Wanted:
         "sam3",
         f"https://huggingface.co/{HUB}",
         f"revision {HUB_REVISION}, a gated repository: accept its licence there and log in by `hf auth login`, "
-        f"then it is fetched, or download config.json, {_TOKENIZER} and {WEIGHTS} into a folder",
+        f"then it is fetched, or download {_CONFIG}, {_TOKENIZER} and {WEIGHTS} into a folder",
     )
 
 
@@ -76,12 +77,18 @@ def load_sam3(path: Path) -> tuple[Any, Any, dict[str, str]]:
     """
     from transformers import CLIPTokenizer, Sam3VideoModel
 
-    for name in (WEIGHTS, _TOKENIZER):
+    for name in (_CONFIG, WEIGHTS, _TOKENIZER):
         if not (path / name).is_file():
             raise InputError(
-                f"{path} holds no {name}; give a folder with config.json, {_TOKENIZER} and {WEIGHTS}, as {HUB} on "
+                f"{path} holds no {name}; give a folder with {_CONFIG}, {_TOKENIZER} and {WEIGHTS}, as {HUB} on "
                 f"the Hugging Face hub has them, by --set {OPTION}=FOLDER."
             )
+    kind = _model_type(path / _CONFIG)
+    if kind != "sam3_video":
+        raise InputError(
+            f"{path / _CONFIG} is of the model type {kind!r}, not 'sam3_video'; give the folder of {HUB} by "
+            f"--set {OPTION}=FOLDER."
+        )
     model: Any
     told: Mapping[str, Any]
     loader: Any = Sam3VideoModel.from_pretrained
@@ -103,6 +110,15 @@ def load_sam3(path: Path) -> tuple[Any, Any, dict[str, str]]:
         tokenizer,
         {f"{path.name}/{name}": file_sha256(path / name) for name in (WEIGHTS, _TOKENIZER)},
     )
+
+
+def _model_type(config: Path) -> Any:
+    """Return what a configuration says it is of, before transformers builds the default model for another."""
+    try:
+        told = json.loads(config.read_text("utf-8"))
+    except ValueError:
+        return None
+    return told.get("model_type") if isinstance(told, dict) else None
 
 
 def empty_sam3() -> Any:

@@ -1,7 +1,5 @@
 """A SAM 3 of the published form in small numbers, with made-up weights under which objects come, go and clash."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from transformers import CLIPTokenizer, Sam3VideoConfig, Sam3VideoModel
@@ -11,6 +9,7 @@ GRID = SIDE // PATCH
 # So that few of the queries are detections, and objects come and go within a few frames.
 THRESHOLDS = {
     "score_threshold_detection": 0.3,
+    "trk_assoc_iou_thresh": 0.1,
     "new_det_thresh": 0.33,
     "det_nms_thresh": 0.7,
     "high_conf_thresh": 0.32,
@@ -18,7 +17,7 @@ THRESHOLDS = {
     "recondition_every_nth_frame": 2,
     "hotstart_delay": 4,
     "hotstart_unmatch_thresh": 2,
-    "hotstart_dup_thresh": 2,
+    "hotstart_dup_thresh": 3,
 }
 
 
@@ -114,9 +113,3 @@ def folder(tmp_path_factory, filled):
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)
     return path
-
-
-@pytest.fixture(scope="session")
-def mini():
-    """The root of two short videos of Ref-DAVIS17."""
-    return Path(__file__).parents[2] / "data/ref-davis-mini"

