@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from refseg.bench.types import Expression, ImageArray, Video
-from refseg.methods.grounding_dino.preprocess import LONG_SIDE, SHORT_SIDE, caption, preprocess
+from refseg.methods.grounding_dino.preprocess import LONG_SIDE, SHORT_SIDE, caption, preprocess, with_places
 from refseg.methods.stages import Detection
 
 SENTENCES_AT_ONCE = 4
@@ -72,6 +72,7 @@ class GroundingDino:
         tokenizer: Its BERT tokenizer.
         options: See :class:`DetectorOptions`.
         sides: The shorter and the longer side that it was trained for.
+        places: It was trained to see where a pixel lies, in two channels more.
     """
 
     def __init__(
@@ -80,10 +81,13 @@ class GroundingDino:
         tokenizer: Any,
         options: DetectorOptions | None = None,
         sides: tuple[int, int] = (SHORT_SIDE, LONG_SIDE),
+        *,
+        places: bool = False,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.options = options or DetectorOptions()
+        self.places = places
         self.sides = (self.options.short_side or sides[0], self.options.long_side or sides[1])
 
     def detect(
@@ -116,6 +120,7 @@ class GroundingDino:
             return_token_type_ids=True,
             return_tensors="pt",
         )
+        pixels = with_places(pixels) if self.places else pixels
         parameter = next(self.model.parameters())
         ids, mask, kinds = (
             batch[k].to(parameter.device) for k in ("input_ids", "attention_mask", "token_type_ids")

@@ -35,6 +35,13 @@ def preprocess(image: ImageArray, short: int = SHORT_SIDE, long: int = LONG_SIDE
     return torch.from_numpy(values).permute(2, 0, 1)[None].contiguous()
 
 
+def with_places(pixels: torch.Tensor) -> torch.Tensor:
+    """Return (B, 5, h, w) for (B, 3, h, w): two channels more tell where a pixel lies, x and y, -1 to 1."""
+    y, x = (torch.linspace(-1, 1, side, device=pixels.device) for side in pixels.shape[-2:])
+    places = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1]).to(pixels.dtype)
+    return torch.cat([pixels, places.expand(len(pixels), -1, -1, -1)], 1)
+
+
 def caption(text: str) -> str:
     """Return the sentence as the network expects it: lower-case, stripped, with a full stop at its end."""
     said = text.lower().strip()

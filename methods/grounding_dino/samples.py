@@ -17,7 +17,7 @@ from refseg.datasets.refshapes.scene import Look
 from refseg.datasets.refshapes.train import Sample, clip_sample, image_sample
 from refseg.methods.boxes import tight_box
 from refseg.methods.grounding_dino.losses import Targets
-from refseg.methods.grounding_dino.preprocess import caption, preprocess
+from refseg.methods.grounding_dino.preprocess import caption, preprocess, with_places
 from refseg.methods.grounding_dino.tiny import SIDES, tiny_tokenizer
 
 SENTENCES = 4
@@ -99,7 +99,8 @@ def collate(samples: Sequence[Sample], phrases: Sequence[Sequence[Phrase]]) -> D
     texts = [" ".join(caption(p.text) for p in said) for said in phrases]
     tokens = tiny_tokenizer()(texts, padding=True, return_token_type_ids=True, return_tensors="pt")
     names = ("input_ids", "attention_mask", "token_type_ids")
-    inputs = {"pixel_values": torch.cat([preprocess(s.frames[0], *SIDES) for s in samples])}
+    pixels = torch.cat([preprocess(s.frames[0], *SIDES) for s in samples])
+    inputs = {"pixel_values": with_places(pixels)}
     inputs |= {name: tokens[name] for name in names}
     spans = phrase_tokens(inputs["input_ids"])
     rows = zip(samples, phrases, spans, strict=True)

@@ -30,6 +30,7 @@ def tiny_configuration() -> Any:
     from transformers import BertConfig, GroundingDinoConfig, ResNetConfig
 
     backbone = ResNetConfig(
+        num_channels=5,
         embedding_size=32,
         hidden_sizes=[32, 64, 128],
         depths=[1, 2, 2],
@@ -117,7 +118,7 @@ def tiny_detector(path: Path | None = None, options: DetectorOptions | None = No
 
 def as_detector(model: Any, options: DetectorOptions | None = None) -> GroundingDino:
     """Return a network from :func:`build_tiny` as a detector; it is frozen and in evaluation mode then."""
-    return GroundingDino(model, tiny_tokenizer(), options, SIDES)
+    return GroundingDino(model, tiny_tokenizer(), options, SIDES, places=True)
 
 
 @torch.no_grad()
@@ -130,7 +131,7 @@ def initialise(model: Any, images: Tensor) -> None:
 
     Args:
         model: From :func:`build_tiny`.
-        images: (B, 3, H, W) preprocessed.
+        images: (B, 5, H, W) preprocessed, with places.
     """
     config = model.config
     for layer in model.model.encoder.layers:

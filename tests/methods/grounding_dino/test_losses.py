@@ -26,7 +26,7 @@ def model(batch):
 def test_losses_of_one_image_are_transformers_own(model):
     """Where each object has one phrase and the batch one image, the two must agree; two layers, so one auxiliary."""
     tokens = tiny_tokenizer()(["the red circle. the ring."], return_tensors="pt", return_token_type_ids=True)
-    inputs = {"pixel_values": torch.randn(1, 3, 112, 128), **tokens}
+    inputs = {"pixel_values": torch.randn(1, 5, 112, 128), **tokens}
     boxes = torch.tensor([[0.3, 0.4, 0.2, 0.2], [0.7, 0.6, 0.3, 0.2]])
     targets = [Targets(boxes, phrase_tokens(tokens["input_ids"])[0])]
     seen = {}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from refseg.methods.grounding_dino.preprocess import caption, fitted_size, preprocess
+from refseg.methods.grounding_dino.preprocess import caption, fitted_size, preprocess, with_places
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,12 @@ def test_pixels_are_those_of_transformers_where_the_sizes_agree(size):
 )
 def test_captions_are_lower_case_and_end_in_a_full_stop(text, expected):
     assert caption(text) == expected
+
+
+def test_two_channels_tell_where_a_pixel_lies():
+    pixels = torch.randn(2, 3, 5, 9)
+    seen = with_places(pixels)
+    assert torch.equal(seen[:, :3], pixels)
+    x, y = seen[1, 3:]
+    assert torch.allclose(x[2], torch.linspace(-1, 1, 9)) and torch.equal(x[0], x[4])
+    assert torch.allclose(y[:, 3], torch.linspace(-1, 1, 5)) and torch.equal(y[:, 0], y[:, 8])
