@@ -9,7 +9,7 @@ own masks in the memory instead of the true ones.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import compress
 from pathlib import Path
@@ -23,6 +23,7 @@ from torch import Tensor
 from refseg.bench.errors import InputError
 from refseg.bench.options import parse_options
 from refseg.bench.registry import build_dataset
+from refseg.bench.subset import Subset
 from refseg.bench.types import Dataset, DatasetRequest, MethodRequest, TrainRequest, Video
 from refseg.datasets.refshapes.random import Stream
 from refseg.datasets.refshapes.scene import FRAMES
@@ -252,6 +253,19 @@ def shown_at_first(dataset: Dataset, video: Video) -> Video:
     return replace(video, expressions=tuple(compress(video.expressions, shown)))
 
 
+class ShownAtFirst(Subset):
+    """The first videos of a dataset with the expressions of :func:`shown_at_first`, those that have any."""
+
+    def __init__(self, dataset: Dataset, count: int) -> None:
+        super().__init__(dataset, ())
+        shown = [shown_at_first(dataset, video) for video in dataset.videos()[:count]]
+        self._shown = [video for video in shown if video.expressions]
+
+    def videos(self) -> Sequence[Video]:
+        """Return the videos that are left."""
+        return self._shown
+
+
 def first_mask_scores(weights: Path, videos: int) -> dict[str, float]:
     """Return the scores on RefShapes val where the true first mask is given, as ``bench run`` would find them.
 
@@ -259,14 +273,11 @@ def first_mask_scores(weights: Path, videos: int) -> dict[str, float]:
         weights: The file that the recipe wrote.
         videos: How many videos, the first ones.
     """
-    dataset = build_dataset(DatasetRequest("refshapes", "val"))
+    dataset = ShownAtFirst(build_dataset(DatasetRequest("refshapes", "val")), videos)
     options = {"reference": "oracle", "tracker_checkpoint": str(weights)}
     method = SamTrackGdino(MethodRequest("sam_track_gdino_tiny", options))
     method.bind(dataset)
-    shown = [shown_at_first(dataset, video) for video in dataset.videos()[:videos]]
-    return method_scores(
-        method, dataset, [v for v in shown if v.expressions], advice="give --set validate=0 to do without"
-    )
+    return method_scores(method, dataset, dataset.videos(), advice="give --set validate=0 to do without")
 
 
 def recipe(request: TrainRequest) -> Mapping[str, float]:

@@ -19,6 +19,7 @@ from refseg.methods.deaot.build import DEAOT_CONFIGS, build_deaot
 from refseg.methods.deaot.frames import network_input
 from refseg.methods.deaot.tracker import DeAotTracker
 from refseg.methods.deaot.train import DeAotTrainOptions, clip_losses, draw_clip, make_batch
+from refseg.methods.sam.weights import save_safetensors
 
 RECIPE = "deaot_refshapes"
 SHORT = {
@@ -223,3 +224,14 @@ def test_wrong_calls_are_refused(tmp_path):
     with pytest.raises(InputError, match="farthest"):
         recipe(request(tmp_path, farthest="0"))
     assert not [*tmp_path.iterdir()]
+
+
+def test_the_final_score_is_of_the_sentences_whose_object_frame_0_shows(tmp_path):
+    model = build_deaot(DEAOT_CONFIGS["deaot_tiny"])
+    save_safetensors(model.state_dict(), tmp_path / "w.safetensors", {})
+    val = build_dataset(DatasetRequest("refshapes", "val"))
+    shown = train.ShownAtFirst(val, 2).videos()
+    assert 0 < sum(len(v.expressions) for v in shown) < sum(len(v.expressions) for v in val.videos()[:2])
+    scores = train.first_mask_scores(tmp_path / "w.safetensors", 2)
+    # Frame 0 is the truth itself, whatever the network is.
+    assert 100 / FRAMES < scores["val_J"] < 100 and scores.keys() == {"val_J&F", "val_J", "val_F"}
