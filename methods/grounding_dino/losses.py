@@ -7,6 +7,10 @@ Three things of transformers 5.23 are in the way of a training from nothing, and
 - The first stage, whose best cells become the decoder's queries, gets no gradient: boxes are detached, and what is
   scored is the query embedding and not the cell. Here every cell near an object's centre is trained to find it, as in
   dense detectors ("FCOS", 2019): one cell an object, as the original has it, takes far longer to learn.
+
+Beside them, in every stage: of all cells or queries, the words of a phrase are to score the wanted ones above the rest
+(:func:`alignment`). A focal loss asks of each of them alone whether the words fit, which says little of two objects
+that differ by one word.
 """
 
 from __future__ import annotations
@@ -25,6 +29,9 @@ from transformers.loss.loss_grounding_dino import (
     GroundingDinoImageLoss,
     sigmoid_focal_loss,
 )
+
+ALIGN = 2.0
+"""Weight of the alignment."""
 
 CENTRE = 0.35
 """Share of an object's box, around its centre, whose cells are trained to find it."""
@@ -69,6 +76,7 @@ def detection_losses(
         "loss_ce": 2.0,
         "loss_bbox": config.bbox_loss_coefficient,
         "loss_giou": config.giou_loss_coefficient,
+        "align": ALIGN,
     }
     last: dict[str, Tensor] = {}
 
@@ -93,6 +101,9 @@ def detection_losses(
         for layer in zip(outputs_class, outputs_coord, strict=True):
             outputs = {"logits": layer[0], "pred_boxes": layer[1], "label_maps": maps, "text_mask": text_mask}
             last.update(criterion(outputs, labels))
+            wanted = criterion._get_target_classes_one_hot(outputs, labels, matcher(outputs, labels))
+            every = torch.ones(wanted.shape[:2], dtype=torch.bool)
+            last["align"] = alignment(layer[0], wanted, every)
             total = total + weighted(last, weights)
         return total, last, None
 
@@ -179,4 +190,24 @@ def first_stage_losses(
         "loss_ce": sigmoid_focal_loss(logits[..., :length][scored], wanted[scored], number, alpha),
         "loss_bbox": (predicted - true).abs().sum() / number,
         "loss_giou": (1 - giou).sum() / number,
+        "align": alignment(logits[..., :length], wanted, counts),
     }
+
+
+def alignment(logits: Tensor, wanted: Tensor, counts: Tensor) -> Tensor:
+    """Return the mean over words of minus the logarithm of the wanted places' share in a softmax over all places.
+
+    Args:
+        logits: (B, S, T) of every place and token.
+        wanted: (B, S, T) 1 where a phrase with the token means what is at the place.
+        counts: (B, S) at places that count.
+    """
+    said = (wanted.bool() & counts[..., None]).transpose(1, 2)  # (B, T, S)
+    asked = said.any(2)
+    if not asked.any():
+        return logits.new_zeros(())
+    scores = logits.transpose(1, 2)[asked]
+    other = ~counts[:, None].expand_as(said)[asked]
+    whole = scores.masked_fill(other, -torch.inf).logsumexp(1)
+    theirs = scores.masked_fill(~said[asked], -torch.inf).logsumexp(1)
+    return (whole - theirs).mean()

@@ -50,7 +50,7 @@ class DetectorTrainOptions:
         watch: Fresh frames that the ``dev_`` figures are of.
     """
 
-    steps: int = 1800
+    steps: int = 1200
     images: int = 16
     lr: float = 6e-4
     weight_decay: float = 0.02

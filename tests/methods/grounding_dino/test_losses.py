@@ -5,7 +5,15 @@ import pytest
 import torch
 from transformers.loss.loss_grounding_dino import GroundingDinoForObjectDetectionLoss
 
-from refseg.methods.grounding_dino.losses import Targets, assign, cells, detection_losses, first_stage_losses
+from refseg.methods.grounding_dino import losses
+from refseg.methods.grounding_dino.losses import (
+    Targets,
+    alignment,
+    assign,
+    cells,
+    detection_losses,
+    first_stage_losses,
+)
 from refseg.methods.grounding_dino.samples import make_batch, phrase_tokens
 from refseg.methods.grounding_dino.tiny import STRIDES, build_tiny, initialise, tiny_tokenizer
 
@@ -23,8 +31,9 @@ def model(batch):
     return model.eval()
 
 
-def test_losses_of_one_image_are_transformers_own(model):
+def test_losses_of_one_image_are_transformers_own(model, monkeypatch):
     """Where each object has one phrase and the batch one image, the two must agree; two layers, so one auxiliary."""
+    monkeypatch.setattr(losses, "ALIGN", 0.0)
     tokens = tiny_tokenizer()(["the red circle. the ring."], return_tensors="pt", return_token_type_ids=True)
     inputs = {"pixel_values": torch.randn(1, 5, 112, 128), **tokens}
     boxes = torch.tensor([[0.3, 0.4, 0.2, 0.2], [0.7, 0.6, 0.3, 0.2]])
@@ -132,6 +141,34 @@ def test_first_stage_wants_the_words_and_the_box_of_the_object(batch):
     assert all(float(v) < 1e-3 for v in perfect.values())
     wrong = first_stage_losses(-logits, boxes + 0.1, batch.targets, mask, grid, 0.25)
     assert wrong["loss_ce"] > 10 and float(wrong["loss_bbox"]) == pytest.approx(0.4, rel=1e-4)
+
+
+def test_alignment_is_the_share_of_the_wanted_places_among_those_that_count():
+    shares = torch.tensor([[0.5, 0.3, 0.1, 0.1]])
+    logits = torch.stack([shares.log(), shares.log().flip(1)], -1)  # (1, 4, 2)
+    wanted = torch.zeros(1, 4, 2)
+    wanted[0, [0, 2], 0] = 1
+    every = torch.ones(1, 4, dtype=torch.bool)
+    assert float(alignment(logits, wanted, every)) == pytest.approx(-np.log(0.6))
+    # The place of 0.3 does not count, so that 0.7 is the whole.
+    some = torch.tensor([[True, False, True, True]])
+    assert float(alignment(logits, wanted, some)) == pytest.approx(-np.log(0.6 / 0.7))
+    wanted[0, 3, 1] = 1  # The second word means a place of share 0.5.
+    assert float(alignment(logits, wanted, every)) == pytest.approx(-(np.log(0.6) + np.log(0.5)) / 2)
+    assert float(alignment(logits, 0 * wanted, every)) == 0
+
+
+def test_alignment_has_a_gradient_beside_words_that_no_text_has():
+    logits = torch.zeros(2, 3, 2, requires_grad=True)
+    padded = torch.tensor([[0.0, -torch.inf], [0.0, 0.0]])[:, None]
+    wanted = torch.zeros(2, 3, 2)
+    wanted[0, 1, 0] = 1
+    alignment(logits + padded, wanted, torch.ones(2, 3, dtype=torch.bool)).backward()
+    expected = torch.tensor([1 / 3, 1 / 3 - 1, 1 / 3])
+    torch.testing.assert_close(logits.grad[0, :, 0], expected)
+    assert torch.equal(logits.grad[1], torch.zeros(3, 2)) and torch.equal(
+        logits.grad[0, :, 1], torch.zeros(3)
+    )
 
 
 def test_phrases_are_told_apart_by_full_stops():
