@@ -57,7 +57,7 @@ class DetectorTrainOptions:
     warmup: int = 150
     seed: int = 0
     processes: int = 1
-    evaluate_every: int = 400
+    evaluate_every: int = 300
     watch: int = 80
 
 

@@ -53,7 +53,7 @@ def test_other_weights_are_refused(tmp_path):
 def test_levels_of_the_network_are_those_that_the_first_stage_is_trained_on(detector):
     height, width = 112, 128
     features, _ = detector.model.model.backbone(
-        torch.zeros(1, 3, height, width), torch.ones(1, height, width)
+        torch.zeros(1, 5, height, width), torch.ones(1, height, width)
     )
     assert [tuple(f.shape[-2:]) for f, _ in features] == [(-(-height // s), -(-width // s)) for s in STRIDES]
 
@@ -66,7 +66,7 @@ def test_frames_of_refshapes_are_seen_as_they_are(val, detector):
 def test_first_weights_keep_normalised_features_and_rare_positives():
     torch.manual_seed(0)
     model = build_tiny()
-    images = torch.randn(4, 3, 112, 128)
+    images = torch.randn(4, 5, 112, 128)
     initialise(model, images)
     model.eval()
     with torch.no_grad():
