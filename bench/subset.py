@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +12,43 @@ from refseg.bench.errors import unknown_name
 from refseg.bench.types import Dataset, GroundTruth, LabelledDataset, Video, framewise
 
 
+class Chosen(Sequence[Video]):
+    """Videos at some places of others, which may be made when they are asked for."""
+
+    def __init__(self, videos: Sequence[Video], places: Sequence[int]) -> None:
+        self._videos, self._places = videos, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> Video: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Video]: ...
+
+    def __getitem__(self, index: int | slice) -> Video | Sequence[Video]:
+        if isinstance(index, slice):
+            return Chosen(self._videos, self._places[index])
+        return self._videos[self._places[index]]
+
+
 class Subset:
     """Some videos of a dataset, in its order."""
 
     def __init__(self, dataset: Dataset, video_ids: Collection[str]) -> None:
         self._dataset, self._ids = dataset, frozenset(video_ids)
+        self._places: list[int] | None = None
         self.info = dataset.info
         self.framewise = framewise(dataset)
 
     def videos(self) -> Sequence[Video]:
         """Return the videos that are left."""
-        return [v for v in self._dataset.videos() if v.id in self._ids]
+        whole = self._dataset.videos()
+        # Asked for once a video, so that looking for them anew would take the square of their number.
+        if self._places is None:
+            self._places = [i for i, v in enumerate(whole) if v.id in self._ids]
+        return Chosen(whole, self._places)
 
     def ground_truth(self, video_id: str, expression_id: str) -> GroundTruth | None:
         """Return the truth as the whole dataset gives it."""
