@@ -158,7 +158,9 @@ def _share_of_cores(jobs: int) -> Iterator[None]:
     """Let processes that start within have a share of the cores each; what the user has set stays."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     added = [name for name in _THREAD_COUNTS if name not in os.environ]
-    os.environ.update(dict.fromkeys(added, str(max(1, cores // jobs))))
+    # Who sets the one means all: MKL's own number would win over it.
+    share = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores // jobs))
+    os.environ.update(dict.fromkeys(added, share))
     try:
         yield
     finally:

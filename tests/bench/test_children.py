@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from refseg.bench.children import starts_whole
+from refseg.bench.engines import processes
 
 BLOCKED = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
 
@@ -85,3 +86,18 @@ def test_another_thread_that_starts_processes_is_let_be():
     thread.start()
     thread.join()
     assert held == [(False, signal.default_int_handler)]
+
+
+@pytest.mark.parametrize(("given", "expected"), [("3", "3"), (None, "1")])
+def test_workers_have_the_threads_that_the_user_set_and_else_a_share_of_the_cores(
+    monkeypatch, given, expected
+):
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    if given:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    monkeypatch.setattr(processes.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    with processes._share_of_cores(2):
+        assert [os.environ[name] for name in names] == [expected] * 2
+    assert [os.environ.get(name) for name in names] == [given, None]
