@@ -35,8 +35,10 @@ def export_run(
     made_on = facts.dataset
     dataset = open_dataset(made_on["name"], made_on["split"], root or made_on["root"], facts.options)
     refuse_other_dataset(facts, dataset, folder.path)
-    videos = list(dataset.videos())
-    mine = [v.id for v in facts.videos_of(dataset)]
+    mine = facts.videos_of(dataset)
     written = export(SavedRun(folder, facts.key), subset(dataset, mine), layout, out)
     # A copy of a part of the split knows how many videos are published.
-    return written, {"videos": len(mine), "in_split": max(dataset.info.expected_videos or 0, len(videos))}
+    return written, {
+        "videos": len(mine),
+        "in_split": max(dataset.info.expected_videos or 0, len(dataset.videos())),
+    }

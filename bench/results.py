@@ -64,7 +64,7 @@ def score_run(
     if note:
         empty = {"protocol": protocols[0], "metrics": {}, "items": []}
         return empty | facts | {"note": note, "breakdown": {}, "also": []}
-    narrowed = subset(dataset, {v.id for v in left})
+    narrowed = subset(dataset, left)
     results = [_score(narrowed, predictions, name, on_missing, jobs, progress) | facts for name in protocols]
     for result in results:
         result["breakdown"] = breakdown(left, result)

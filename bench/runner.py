@@ -364,7 +364,7 @@ def _score(planned: Plan, passed: Pass, progress: Progress) -> dict[str, Any]:
 def _predicted(planned: Plan, passed: Pass) -> Dataset:
     """Return the dataset without the videos that were left out or failed."""
     failed = {f["video"] for f in passed.failures}
-    return subset(planned.dataset, {v.id for v in planned.videos} - failed)
+    return subset(planned.dataset, [v for v in planned.videos if v.id not in failed])
 
 
 def _pass_facts(passed: Pass) -> dict[str, Any]:

@@ -208,8 +208,9 @@ def _open_masks(request: ScoreRequest, files: Files) -> Opened:
 def _looked_at(
     opened: Opened, request: ScoreRequest, depth: Depth, protocols: Sequence[str], progress: Progress
 ) -> list[Finding]:
-    videos = subset(opened.dataset, {v.id for v in opened.videos} - {f["video"] for f in opened.failures})
-    findings = lint(opened.predictions, videos, depth=depth, progress=progress)
+    failed = {f["video"] for f in opened.failures}
+    left = subset(opened.dataset, [v for v in opened.videos if v.id not in failed])
+    findings = lint(opened.predictions, left, depth=depth, progress=progress)
     if opened.annotator is not None:
         text = f"One folder of label maps is scored, as annotator {opened.annotator}'s alone."
         findings.append(Finding("one_annotator", "note", 1, (f"anno_{opened.annotator}",), text))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,43 +11,17 @@ from refseg.bench.errors import unknown_name
 from refseg.bench.types import Dataset, GroundTruth, LabelledDataset, Video, framewise
 
 
-class Chosen(Sequence[Video]):
-    """Videos at some places of others, which may be made when they are asked for."""
-
-    def __init__(self, videos: Sequence[Video], places: Sequence[int]) -> None:
-        self._videos, self._places = videos, places
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    @overload
-    def __getitem__(self, index: int) -> Video: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Video]: ...
-
-    def __getitem__(self, index: int | slice) -> Video | Sequence[Video]:
-        if isinstance(index, slice):
-            return Chosen(self._videos, self._places[index])
-        return self._videos[self._places[index]]
-
-
 class Subset:
-    """Some videos of a dataset, in its order."""
+    """Some videos of a dataset, or parts of them."""
 
-    def __init__(self, dataset: Dataset, video_ids: Collection[str]) -> None:
-        self._dataset, self._ids = dataset, frozenset(video_ids)
-        self._places: list[int] | None = None
+    def __init__(self, dataset: Dataset, videos: Sequence[Video]) -> None:
+        self._dataset, self._videos = dataset, videos
         self.info = dataset.info
         self.framewise = framewise(dataset)
 
     def videos(self) -> Sequence[Video]:
         """Return the videos that are left."""
-        whole = self._dataset.videos()
-        # Asked for once a video, so that looking for them anew would take the square of their number.
-        if self._places is None:
-            self._places = [i for i, v in enumerate(whole) if v.id in self._ids]
-        return Chosen(whole, self._places)
+        return self._videos
 
     def ground_truth(self, video_id: str, expression_id: str) -> GroundTruth | None:
         """Return the truth as the whole dataset gives it."""
@@ -56,19 +29,24 @@ class Subset:
 
 
 class _LabelledSubset(Subset):
-    def __init__(self, dataset: Dataset, labelled: LabelledDataset, video_ids: Collection[str]) -> None:
-        super().__init__(dataset, video_ids)
+    def __init__(self, dataset: Dataset, labelled: LabelledDataset, videos: Sequence[Video]) -> None:
+        super().__init__(dataset, videos)
         self._labelled = labelled
 
     def label_maps(self, video_id: str) -> NDArray[np.uint8]:
         return self._labelled.label_maps(video_id)
 
 
-def subset(dataset: Dataset, video_ids: Collection[str]) -> Dataset:
-    """Return a dataset with only these videos; it has label maps exactly where the whole one has."""
+def subset(dataset: Dataset, videos: Sequence[Video]) -> Dataset:
+    """Return a dataset of these of its videos alone; it has label maps exactly where the whole one has.
+
+    Args:
+        dataset: The whole.
+        videos: Its videos, in its order; one may have lost some of its expressions.
+    """
     if isinstance(dataset, LabelledDataset):
-        return _LabelledSubset(dataset, dataset, video_ids)
-    return Subset(dataset, video_ids)
+        return _LabelledSubset(dataset, dataset, videos)
+    return Subset(dataset, videos)
 
 
 def places_of_ids(dataset: Dataset, video_ids: Collection[str]) -> list[int]:

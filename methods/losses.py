@@ -1,4 +1,4 @@
-"""Mask losses of SAM and RefSAM (paper IV-B)."""
+"""Losses that several trainings share: of masks (paper IV-B), and of which place a sentence means."""
 
 from __future__ import annotations
 
@@ -23,3 +23,17 @@ def focal_loss(
     off = p + targets - 2 * p * targets
     weight = alpha * targets + (1 - alpha) * (1 - targets)
     return (weight * off**gamma * ce).mean((-2, -1))
+
+
+def place_loss(scores: torch.Tensor, wanted: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """Return minus the logarithm of the wanted places' share in a softmax over all places, (N,).
+
+    As places compete, what scores them learns to rank ("the leftmost") where a loss of each alone asks for a threshold.
+
+    Args:
+        scores: (N, P) of every place.
+        wanted: (N, P) in 0..1, how much of a place is wanted; each row wants something that counts.
+        counts: (P,) or (N, P), the places that count; others are not wanted.
+    """
+    shares = scores.masked_fill(~counts, -torch.inf).log_softmax(1)
+    return -torch.where(wanted > 0, shares + wanted.clamp(min=1e-6).log(), -torch.inf).logsumexp(1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import nn
@@ -17,12 +18,18 @@ from torch.utils.data import DataLoader, Dataset
 from refseg.bench.atomic import sweep, writing
 from refseg.bench.errors import InputError, RefsegError
 from refseg.bench.locks import locked
+from refseg.bench.options import parse_options
 from refseg.bench.progress import for_terminal
+from refseg.bench.types import TrainRequest
 from refseg.methods.curve import draw_curve
 from refseg.methods.team import Crew, Team
 from refseg.methods.training_log import TrainingLog
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 T = TypeVar("T")
+Options = TypeVar("Options", bound="DataclassInstance")
 Losses = dict[str, torch.Tensor]
 
 
@@ -259,6 +266,20 @@ class Training:
         if self.whole:
             return self.network.state_dict()
         return {n: p.detach() for n, p in self.network.named_parameters() if p.requires_grad}
+
+
+def recipe_options(request: TrainRequest, method: str, schema: type[Options]) -> tuple[Options, str]:
+    """Return the options of a recipe that trains one method, and what a checkpoint and the weights say of them.
+
+    Raises:
+        InputError: Another method, or an option is wrong.
+    """
+    if request.method != method:
+        raise InputError(
+            f"Recipe {request.recipe} trains {method}, not {request.method}; give --method {method}."
+        )
+    options = parse_options(schema, request.options, owner=f"recipe {request.recipe}")
+    return options, json.dumps({"recipe": request.recipe, **asdict(options)}, sort_keys=True)
 
 
 def cosine_with_warmup(steps: int, warmup: int) -> Callable[[int], float]:

@@ -45,15 +45,16 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_dataset(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    """Add ``--dataset``, ``--split`` and ``--root``."""
-    parser.add_argument("--dataset", metavar="NAME", required=required, help="see `bench list datasets`")
-    parser.add_argument("--split", metavar="S", help="default: the dataset's own")
+def add_dataset(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """Add ``--dataset``, ``--split`` and ``--root``; ``several`` says that comma lists are read."""
+    name, split = ("a name or a comma list; ", "a split or a comma list; ") if several else ("", "")
+    parser.add_argument("--dataset", metavar="NAME", required=True, help=f"{name}see `bench list datasets`")
+    parser.add_argument("--split", metavar="S", help=f"{split}default: the dataset's own")
     parser.add_argument("--root", metavar="DIR", help="its folder; default: see `bench data set --help`")
 
 
 def add_protocol(parser: argparse.ArgumentParser) -> None:
-    """Add the repeatable ``--protocol P[,P…]``; read it with :func:`chosen_protocols`."""
+    """Add the repeatable ``--protocol P[,P…]``; read it with :func:`comma_list`."""
     parser.add_argument(
         "--protocol",
         metavar="P",
@@ -89,11 +90,6 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
         type=workers,
         help="processes that score; default: as many as are worth it, at most one a core; 1: this one only",
     )
-
-
-def chosen_protocols(given: Sequence[str]) -> tuple[str, ...]:
-    """Return the protocols that ``--protocol`` names, each once."""
-    return comma_list(given)
 
 
 def comma_list(given: Sequence[str]) -> tuple[str, ...]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 
-from refseg.bench.cli.common import Commands, positive
+from refseg.bench.cli.common import Commands, comma_list, positive
 
 
 def add(commands: Commands) -> None:
@@ -54,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
 
     drawn = figure(
         [Path(r) for r in args.runs],
-        _split(args.video),
-        expressions=_split(args.expression),
+        list(comma_list(args.video)),
+        expressions=list(comma_list(args.expression)),
         names=[n.strip() for n in args.names.split(",")] if args.names else (),
         frames=args.frames,
         truth=not args.no_truth,
@@ -66,8 +65,3 @@ def run(args: argparse.Namespace) -> int:
         write_bytes(path, content)
         print(path)
     return 0
-
-
-def _split(given: Sequence[str]) -> list[str]:
-    """Return the ids, each once."""
-    return list(dict.fromkeys(part.strip() for text in given for part in text.split(",") if part.strip()))

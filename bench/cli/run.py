@@ -9,13 +9,13 @@ from typing import Any
 from refseg.bench.cli.common import (
     Commands,
     add_csv,
+    add_dataset,
     add_device,
     add_json,
     add_protocol,
     add_set,
     add_video,
     chosen_device,
-    chosen_protocols,
     comma_list,
     emit,
     guarded_stdout,
@@ -39,11 +39,7 @@ def add(commands: Commands) -> None:
         required=True,
         help="a name, a comma list or all_tiny; see `bench list methods`",
     )
-    parser.add_argument(
-        "--dataset", metavar="NAME", required=True, help="a name or a comma list; see `bench list datasets`"
-    )
-    parser.add_argument("--split", metavar="S", help="a split or a comma list; default: the dataset's own")
-    parser.add_argument("--root", metavar="DIR", help="its folder; default: see `bench data set --help`")
+    add_dataset(parser, several=True)
     add_protocol(parser)
     parser.add_argument(
         "--out",
@@ -186,7 +182,7 @@ def _request(args: argparse.Namespace, method: str, dataset: str, split: str | N
         dataset=dataset,
         split=split,
         root=args.root,
-        protocols=chosen_protocols(args.protocol),
+        protocols=comma_list(args.protocol),
         out=str(Path(args.out) / safe_name("-".join(parts))) if parts and args.out else args.out,
         videos=comma_list(args.video),
         limit=args.limit,

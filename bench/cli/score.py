@@ -11,7 +11,7 @@ from refseg.bench.cli.common import (
     add_jobs,
     add_json,
     add_protocol,
-    chosen_protocols,
+    comma_list,
     emit,
     guarded_stdout,
 )
@@ -28,7 +28,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "predictions", metavar="PREDICTIONS", nargs="+", help="a folder or a zip; all shards of one run"
     )
-    add_dataset(parser, required=True)
+    add_dataset(parser)
     parser.add_argument(
         "--layout",
         metavar="L",
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         split=args.split,
         root=args.root,
         layout=args.layout,
-        protocols=chosen_protocols(args.protocol),
+        protocols=comma_list(args.protocol),
         on_missing=args.on_missing,
         jobs=args.jobs,
     )

@@ -35,7 +35,7 @@ def add(commands: Commands) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--method", metavar="NAME", help="a name or a comma list; see `bench list methods`")
     which.add_argument("--all", action="store_true", help="the methods of Table X, beside published figures")
-    add_dataset(parser, required=True)
+    add_dataset(parser)
     add_set(parser, "the method; dataset.KEY=VALUE for the dataset")
     add_device(parser)
     parser.add_argument(

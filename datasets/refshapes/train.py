@@ -15,6 +15,10 @@ from refseg.datasets.refshapes.render import render
 from refseg.datasets.refshapes.scene import FRAMES, Look, Scene, make_scene
 
 VERSION = 2
+DEV_SEED = 999_983
+"""Seed of the samples that trainings are watched on; no training draws others of it."""
+LEAST_PIXELS = 20
+"""An object of which less is in sight is neither prompted nor followed."""
 SPLIT_CODES = {"train": 0, "dev": 1, "val": 2, "test": 3, "no_target": 4}
 
 

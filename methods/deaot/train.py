@@ -8,9 +8,8 @@ own masks in the memory instead of the true ones.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 
@@ -21,13 +20,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from refseg.bench.errors import InputError
-from refseg.bench.options import parse_options
 from refseg.bench.registry import build_dataset
-from refseg.bench.subset import Subset
+from refseg.bench.subset import subset
 from refseg.bench.types import Dataset, DatasetRequest, MethodRequest, TrainRequest, Video
 from refseg.datasets.refshapes.random import Stream
 from refseg.datasets.refshapes.scene import FRAMES
-from refseg.datasets.refshapes.train import VERSION, Sample, clip_sample
+from refseg.datasets.refshapes.train import DEV_SEED, LEAST_PIXELS, VERSION, Sample, clip_sample
 from refseg.methods.deaot.build import DEAOT_CONFIGS, build_deaot
 from refseg.methods.deaot.engine import Engine, MemorySettings, one_hot
 from refseg.methods.deaot.frames import network_input
@@ -35,16 +33,10 @@ from refseg.methods.deaot.model import DeAot, FrameFeatures
 from refseg.methods.sam.train import parameter_groups
 from refseg.methods.sam.weights import save_safetensors
 from refseg.methods.sam_track.method import SamTrackGdino
-from refseg.methods.training import Training, cosine_with_warmup
+from refseg.methods.training import Training, cosine_with_warmup, recipe_options
 from refseg.methods.validation import method_scores
 
 METHOD = "deaot_tiny"
-
-DEV_SEED = 999_983
-"""Seed of the videos that the training is watched on; no training uses it."""
-
-LEAST_PIXELS = 20
-"""An object of which less is in sight is not given."""
 
 
 @dataclass(frozen=True)
@@ -253,19 +245,6 @@ def shown_at_first(dataset: Dataset, video: Video) -> Video:
     return replace(video, expressions=tuple(compress(video.expressions, shown)))
 
 
-class ShownAtFirst(Subset):
-    """The first videos of a dataset with the expressions of :func:`shown_at_first`, those that have any."""
-
-    def __init__(self, dataset: Dataset, count: int) -> None:
-        super().__init__(dataset, ())
-        shown = [shown_at_first(dataset, video) for video in dataset.videos()[:count]]
-        self._shown = [video for video in shown if video.expressions]
-
-    def videos(self) -> Sequence[Video]:
-        """Return the videos that are left."""
-        return self._shown
-
-
 def first_mask_scores(weights: Path, videos: int) -> dict[str, float]:
     """Return the scores on RefShapes val where the true first mask is given, as ``bench run`` would find them.
 
@@ -273,7 +252,9 @@ def first_mask_scores(weights: Path, videos: int) -> dict[str, float]:
         weights: The file that the recipe wrote.
         videos: How many videos, the first ones.
     """
-    dataset = ShownAtFirst(build_dataset(DatasetRequest("refshapes", "val")), videos)
+    whole = build_dataset(DatasetRequest("refshapes", "val"))
+    shown = [shown_at_first(whole, video) for video in whole.videos()[:videos]]
+    dataset = subset(whole, [video for video in shown if video.expressions])
     options = {"reference": "oracle", "tracker_checkpoint": str(weights)}
     method = SamTrackGdino(MethodRequest("sam_track_gdino_tiny", options))
     method.bind(dataset)
@@ -286,11 +267,7 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
     Raises:
         InputError: Another method than ``deaot_tiny``, or an option is wrong.
     """
-    if request.method != METHOD:
-        raise InputError(
-            f"Recipe {request.recipe} trains {METHOD}, not {request.method}; give --method {METHOD}."
-        )
-    options = parse_options(DeAotTrainOptions, request.options, owner=f"recipe {request.recipe}")
+    options, fingerprint = recipe_options(request, METHOD, DeAotTrainOptions)
     if options.frames < 2 or options.farthest < 1:
         raise InputError(
             f"frames={options.frames} with farthest={options.farthest} leaves nothing to follow; give 2 frames and 1, "
@@ -298,7 +275,6 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
         )
     torch.manual_seed(options.seed)
     model = build_deaot(DEAOT_CONFIGS[METHOD]).train()
-    fingerprint = json.dumps({"recipe": request.recipe, **asdict(options)}, sort_keys=True)
     spent = Training(
         out=Path(request.out),
         steps=options.steps,

@@ -103,7 +103,8 @@ def load_detector(
         InputError: Weights or tokenizer are nowhere, or do not fit.
     """
     if size == "tiny":
-        file = Path(given) if given else GDINO_TINY
+        file = find_detector(size, given)
+        assert file is not None
         tiny = tiny_detector(file, options)
         tiny.model.to(device)
         return tiny, {file.name: weights_sha256(file)}

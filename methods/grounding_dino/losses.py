@@ -30,6 +30,8 @@ from transformers.loss.loss_grounding_dino import (
     sigmoid_focal_loss,
 )
 
+from refseg.methods.losses import place_loss
+
 ALIGN = 2.0
 """Weight of the alignment."""
 
@@ -51,12 +53,15 @@ class Targets:
 
 
 class _ImageLoss(GroundingDinoImageLoss):
-    """transformers' loss with each image's own phrases."""
+    """transformers' loss with each image's own phrases; ``wanted`` is what it last asked of queries and tokens."""
+
+    wanted: Tensor
 
     def _get_target_classes_one_hot(self, outputs: Any, targets: Any, indices: Any) -> Tensor:
         wanted = torch.zeros_like(outputs["logits"], dtype=torch.long)
         for row, (queries, objects) in enumerate(indices):
             wanted[row, queries] = outputs["label_maps"][row][objects].long()
+        self.wanted = wanted
         return wanted
 
 
@@ -101,9 +106,8 @@ def detection_losses(
         for layer in zip(outputs_class, outputs_coord, strict=True):
             outputs = {"logits": layer[0], "pred_boxes": layer[1], "label_maps": maps, "text_mask": text_mask}
             last.update(criterion(outputs, labels))
-            wanted = criterion._get_target_classes_one_hot(outputs, labels, matcher(outputs, labels))
-            every = torch.ones(wanted.shape[:2], dtype=torch.bool)
-            last["align"] = alignment(layer[0], wanted, every)
+            every = torch.ones(logits.shape[:2], dtype=torch.bool)
+            last["align"] = alignment(layer[0], criterion.wanted, every)
             total = total + weighted(last, weights)
         return total, last, None
 
@@ -195,7 +199,7 @@ def first_stage_losses(
 
 
 def alignment(logits: Tensor, wanted: Tensor, counts: Tensor) -> Tensor:
-    """Return the mean over words of minus the logarithm of the wanted places' share in a softmax over all places.
+    """Return the mean over words of :func:`refseg.methods.losses.place_loss`.
 
     Args:
         logits: (B, S, T) of every place and token.
@@ -206,8 +210,5 @@ def alignment(logits: Tensor, wanted: Tensor, counts: Tensor) -> Tensor:
     asked = said.any(2)
     if not asked.any():
         return logits.new_zeros(())
-    scores = logits.transpose(1, 2)[asked]
-    other = ~counts[:, None].expand_as(said)[asked]
-    whole = scores.masked_fill(other, -torch.inf).logsumexp(1)
-    theirs = scores.masked_fill(~said[asked], -torch.inf).logsumexp(1)
-    return (whole - theirs).mean()
+    everywhere = counts[:, None].expand_as(said)
+    return place_loss(logits.transpose(1, 2)[asked], said[asked].float(), everywhere[asked]).mean()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from refseg.bench.errors import InputError
-from refseg.bench.options import parse_options
 from refseg.bench.types import BoolArray, ImageArray, TrainRequest
 from refseg.datasets.refshapes.dataset import RefShapes
 from refseg.datasets.refshapes.facts import VISIBLE_PIXELS
-from refseg.datasets.refshapes.train import VERSION, clip_sample
+from refseg.datasets.refshapes.train import DEV_SEED, VERSION, clip_sample
 from refseg.methods.boxes import tight_box
 from refseg.methods.grounding_dino.detector import GroundingDino
 from refseg.methods.grounding_dino.losses import detection_losses
@@ -29,10 +26,7 @@ from refseg.methods.grounding_dino.tiny import (
     build_tiny,
     initialise,
 )
-from refseg.methods.training import Training, cosine_with_warmup
-
-DEV_SEED = 999_983
-"""Seed of the frames that the training is watched on; no training uses it."""
+from refseg.methods.training import Training, cosine_with_warmup, recipe_options
 
 METHOD = "grounding_dino_tiny"
 
@@ -147,16 +141,11 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
     """
     from refseg.methods.sam.weights import save_safetensors
 
-    if request.method != METHOD:
-        raise InputError(
-            f"Recipe {request.recipe} trains {METHOD}, not {request.method}; give --method {METHOD}."
-        )
-    options = parse_options(DetectorTrainOptions, request.options, owner=f"recipe {request.recipe}")
+    options, fingerprint = recipe_options(request, METHOD, DetectorTrainOptions)
     torch.manual_seed(options.seed)
     model = build_tiny()
     initialise(model, make_batch(options.seed, range(32)).inputs["pixel_values"])
     model.train()
-    fingerprint = json.dumps({"recipe": request.recipe, **asdict(options)}, sort_keys=True)
     out = Path(request.out)
     spent = Training(
         out=out,

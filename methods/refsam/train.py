@@ -7,9 +7,8 @@ loss on the mask that is the output, AdamW with a learning rate per module.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,15 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from refseg.bench.errors import InputError
 from refseg.bench.fetch import file_sha256
-from refseg.bench.options import parse_options
 from refseg.bench.registry import build_dataset
 from refseg.bench.types import DatasetRequest, TrainRequest
 from refseg.datasets.refshapes.grammar import CLIP_WEIGHTS
 from refseg.datasets.refshapes.random import Stream
 from refseg.datasets.refshapes.scene import FRAMES
-from refseg.datasets.refshapes.train import VERSION, Sample, clip_sample, image_sample
+from refseg.datasets.refshapes.train import DEV_SEED, VERSION, Sample, clip_sample, image_sample
 from refseg.methods.refsam.config import CONFIGS, DenseMode, RefSamConfig, TrackToken
 from refseg.methods.refsam.model import RefSam, build_refsam
 from refseg.methods.refsam.text import build_text_encoder
@@ -34,10 +31,7 @@ from refseg.methods.refsam.training.validate import validation_scores
 from refseg.methods.refsam.weights import load_start, save_weights
 from refseg.methods.sam.build import sam_config
 from refseg.methods.sam.weights import SAM_TINY, load_into, load_tensors
-from refseg.methods.training import Training, cosine_with_warmup
-
-DEV_SEED = 999_983
-"""Seed of the videos that the training is watched on; no training uses it."""
+from refseg.methods.training import Training, cosine_with_warmup, recipe_options
 
 
 @dataclass(frozen=True)
@@ -233,11 +227,7 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
     Raises:
         InputError: Another method than ``refsam_tiny``, or SAM weights that do not fit.
     """
-    if request.method != "refsam_tiny":
-        raise InputError(
-            f"Recipe {request.recipe} trains refsam_tiny, not {request.method}; give --method refsam_tiny."
-        )
-    options = parse_options(RefSamTrainOptions, request.options, owner=f"recipe {request.recipe}")
+    options, fingerprint = recipe_options(request, "refsam_tiny", RefSamTrainOptions)
     config = _config(options)
     size = config.sam.image_size
     torch.manual_seed(options.seed)
@@ -250,7 +240,6 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
     model.train()
     images = cosine_with_warmup(options.image_steps, options.warmup)
     clips = cosine_with_warmup(options.clip_steps, options.warmup)
-    fingerprint = json.dumps({"recipe": request.recipe, **asdict(options)}, sort_keys=True)
     out = Path(request.out)
     spent = Training(
         out=out,

@@ -10,10 +10,9 @@ what MAE teaches (``attributes``; the classifiers are thrown away afterwards).
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,21 +20,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from refseg.bench.errors import InputError
-from refseg.bench.options import parse_options
 from refseg.bench.types import TrainRequest
 from refseg.datasets.refshapes.grammar import VALUES
-from refseg.datasets.refshapes.train import VERSION, image_sample
+from refseg.datasets.refshapes.train import DEV_SEED, LEAST_PIXELS, VERSION, image_sample
 from refseg.methods.losses import dice_loss, focal_loss
 from refseg.methods.sam.build import build_sam, sam_config
 from refseg.methods.sam.compat import Sam
 from refseg.methods.sam.decode import DecoderOutput, decode
 from refseg.methods.sam.initial import initialise
 from refseg.methods.sam.transforms import normalise_and_pad
-from refseg.methods.training import Training, cosine_with_warmup
-
-DEV_SEED = 999_983
-"""Seed of the images that the training is watched on; no training uses it."""
+from refseg.methods.training import Training, cosine_with_warmup, recipe_options
 
 
 @dataclass(frozen=True)
@@ -98,7 +92,7 @@ def make_batch(seed: int, numbers: Sequence[int], objects: int, image_size: int)
         sample = image_sample(seed, number, 0)
         frames.append(sample.frames[0])
         labels = sample.labels[0]
-        ids = [i for i in np.unique(labels) if i and (labels == i).sum() >= 20]
+        ids = [i for i in np.unique(labels) if i and (labels == i).sum() >= LEAST_PIXELS]
         for k in torch.randperm(len(ids), generator=generator)[:objects].tolist():
             masks.append(labels == ids[k])
             index.append(b)
@@ -283,18 +277,13 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
     """
     from refseg.methods.sam.weights import save_safetensors
 
-    if request.method != "sam_tiny":
-        raise InputError(
-            f"Recipe {request.recipe} trains sam_tiny, not {request.method}; give --method sam_tiny."
-        )
-    options = parse_options(SamTrainOptions, request.options, owner=f"recipe {request.recipe}")
+    options, fingerprint = recipe_options(request, "sam_tiny", SamTrainOptions)
     config = sam_config(options.visual_encoder)
     torch.manual_seed(options.seed)
     sam = build_sam(config)
     initialise(sam, options.seed)
     learner = Learner(sam, config.prompt_dim).train()
     optimizer = torch.optim.AdamW(parameter_groups(learner, options.weight_decay), lr=options.lr)
-    fingerprint = json.dumps({"recipe": request.recipe, **asdict(options)}, sort_keys=True)
     out = Path(request.out)
     spent = Training(
         out=out,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from refseg.datasets.refshapes.grammar import Sentence
 from refseg.datasets.refshapes.train import Sample
-from refseg.methods.losses import dice_loss, focal_loss
+from refseg.methods.losses import dice_loss, focal_loss, place_loss
 from refseg.methods.refsam.model import ImageFeatures, RefSam, TextFeatures
 from refseg.methods.sam.transforms import normalise_and_pad
 
@@ -141,8 +141,7 @@ def frame_logits(
 def alignment_loss(image: ImageFeatures, text: TextFeatures, batch: ClipBatch) -> Tensor:
     """Return the mean over rows of -log of how much of a sentence's softmax over all places lies on its object.
 
-    The scores are dense attention's own, sentence by pixel, summed over its maps (equation 4). As places compete, a
-    sentence learns to rank them ("the leftmost") where a loss by place would ask for a threshold.
+    The scores are dense attention's own, sentence by pixel, summed over its maps (equation 4).
     """
     rows = batch.at_once.nonzero()[:, 0]
     if not len(rows):
@@ -158,7 +157,4 @@ def alignment_loss(image: ImageFeatures, text: TextFeatures, batch: ClipBatch) -
     sentence = text.sentence[rows]
     scores = torch.stack([torch.einsum("nc,nchw->nhw", sentence, m[batch.clip_index[rows]]) for m in maps])
     scores = scores.sum(0).flatten(1) / sentence.shape[1] ** 0.5
-    places = scores.masked_fill(~inside.flatten(), -torch.inf).log_softmax(1)
-    return -torch.logsumexp(
-        torch.where(share > 0, places + share.clamp(min=1e-6).log(), -torch.inf), 1
-    ).mean()
+    return place_loss(scores, share, inside.flatten()).mean()

@@ -233,7 +233,7 @@ def test_the_final_score_is_of_the_sentences_whose_object_frame_0_shows(tmp_path
     model = build_deaot(DEAOT_CONFIGS["deaot_tiny"])
     save_safetensors(model.state_dict(), tmp_path / "w.safetensors", {})
     val = build_dataset(DatasetRequest("refshapes", "val"))
-    shown = train.ShownAtFirst(val, 2).videos()
+    shown = [train.shown_at_first(val, video) for video in val.videos()[:2]]
     assert 0 < sum(len(v.expressions) for v in shown) < sum(len(v.expressions) for v in val.videos()[:2])
     scores = train.first_mask_scores(tmp_path / "w.safetensors", 2)
     # Frame 0 is the truth itself, whatever the network is.
