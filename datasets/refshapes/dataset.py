@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import cached_property, lru_cache, partial
+from functools import cache, cached_property, lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +108,8 @@ def _labels(scene: Scene, times: tuple[int, ...]) -> NDArray[np.uint8]:
     return np.stack([render_labels(scene, t) for t in times])
 
 
-def _entries(split: str) -> list[tuple[str, Scene, tuple[int, ...], tuple[Sentence, ...]]]:
+@cache
+def _entries(split: str) -> tuple[tuple[str, Scene, tuple[int, ...], tuple[Sentence, ...]], ...]:
     """Make scene after scene and keep those with enough sentences, until the split is full."""
     image = split in IMAGE_SPLITS
     source, wanted = IMAGE_SPLITS[split] if image else (split, VIDEO_SPLITS[split])
@@ -126,7 +127,7 @@ def _entries(split: str) -> list[tuple[str, Scene, tuple[int, ...], tuple[Senten
         if len(said) >= (2 if image or split == "no_target" else _LEAST):
             found.append((f"{split}-{index:04d}", scene, times, tuple(said)))
         index += 1
-    return found
+    return tuple(found)
 
 
 def _no_target(facts: Facts, rng: Stream) -> list[Sentence]:
