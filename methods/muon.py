@@ -1,0 +1,104 @@
+"""Muon for a network's hidden matrices and AdamW for all else, as one optimiser for the small trainings.
+
+A small network that learns from nothing within minutes gets much farther with it than with AdamW alone. torch's own
+``torch.optim.Muon`` takes matrices only, and computes in bfloat16, which processors without such instructions do
+twenty times slower than float32.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+MOMENTUM = 0.95
+LR_FACTOR = 2.0
+"""Muon's learning rate for one of AdamW."""
+_A, _B, _C = 3.4445, -4.7750, 2.0315
+_EMBEDDINGS = re.compile(r"embed|rel_pos|shared|relative_attention_bias|tokens?\.weight|heads\.")
+"""Names of what is looked up or added, and of last layers, which Muon is not for."""
+
+
+def orthogonalized(gradient: Tensor, steps: int = 5) -> Tensor:
+    """Return roughly U V^T of a matrix U S V^T: its singular values become about 1.
+
+    By the Newton-Schulz iteration of Jordan et al., "Muon" (2024), with its coefficients.
+    """
+    tall = gradient.shape[0] > gradient.shape[1]
+    x = gradient.T if tall else gradient
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(steps):
+        square = x @ x.T
+        x = torch.addmm(x, torch.addmm(square, square, square, beta=_B, alpha=_C), x, beta=_A)
+    return x.T if tall else x
+
+
+class MuonAdamW(torch.optim.AdamW):
+    """AdamW, but groups with ``muon=True`` are stepped by Muon.
+
+    Its updates are as large as AdamW's usually are (0.2 · sqrt(larger side), "Muon is Scalable", 2025), so learning
+    rates compare. A convolution is a matrix of its output channels; a tensor that stacks several matrices, as queries,
+    keys and values, is cut into ``stacked`` of them.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Make one step."""
+        groups = self.param_groups
+        for group in groups:
+            if group.get("muon"):
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        self._muon_step(parameter, group)
+        self.param_groups = [g for g in groups if not g.get("muon")]
+        try:
+            return super().step(closure)
+        finally:
+            self.param_groups = groups
+
+    def _muon_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        state, gradient = self.state[parameter], parameter.grad
+        assert gradient is not None
+        if not state:
+            # AdamW wants a step of every state that it loads.
+            state["step"] = torch.zeros(())
+            state["momentum"] = torch.zeros_like(parameter)
+        state["step"] += 1
+        state["momentum"].lerp_(gradient, 1 - MOMENTUM)
+        wanted = gradient.lerp(state["momentum"], MOMENTUM).flatten(1)
+        parts = wanted.chunk(group.get("stacked", 1))
+        update = torch.cat([0.2 * max(part.shape) ** 0.5 * orthogonalized(part) for part in parts])
+        parameter.mul_(1 - group["lr"] * group["weight_decay"])
+        parameter.add_(update.view_as(parameter), alpha=-group["lr"])
+
+
+def muon_groups(
+    parameters: Iterable[tuple[str, nn.Parameter]], *, lr: float, weight_decay: float
+) -> list[dict[str, Any]]:
+    """Return the groups of :class:`MuonAdamW` for named parameters; those that are frozen are left out.
+
+    Matrices and convolutions go to Muon, at :data:`LR_FACTOR` times the learning rate. Embeddings and tokens go to
+    AdamW, and vectors do without weight decay.
+    """
+    matrices: dict[str, list[nn.Parameter]] = {"one": [], "three": []}
+    embeddings: list[nn.Parameter] = []
+    vectors: list[nn.Parameter] = []
+    for name, parameter in parameters:
+        if not parameter.requires_grad:
+            continue
+        if parameter.ndim < 2:
+            vectors.append(parameter)
+        elif _EMBEDDINGS.search(name):
+            embeddings.append(parameter)
+        else:
+            matrices["three" if "qkv" in name else "one"].append(parameter)
+    groups: list[dict[str, Any]] = [
+        {"params": matrices["one"], "muon": True, "stacked": 1, "lr": LR_FACTOR * lr},
+        {"params": matrices["three"], "muon": True, "stacked": 3, "lr": LR_FACTOR * lr},
+        {"params": embeddings},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return [{"lr": lr, "weight_decay": weight_decay, **g} for g in groups if g["params"]]
