@@ -30,7 +30,6 @@ from refseg.methods.deaot.build import DEAOT_CONFIGS, build_deaot
 from refseg.methods.deaot.engine import Engine, MemorySettings, one_hot
 from refseg.methods.deaot.frames import network_input
 from refseg.methods.deaot.model import DeAot, FrameFeatures
-from refseg.methods.sam.train import parameter_groups
 from refseg.methods.sam.weights import save_safetensors
 from refseg.methods.sam_track.method import SamTrackGdino
 from refseg.methods.training import Training, cosine_with_warmup, recipe_options
@@ -259,6 +258,13 @@ def first_mask_scores(weights: Path, videos: int) -> dict[str, float]:
     method = SamTrackGdino(MethodRequest("sam_track_gdino_tiny", options))
     method.bind(dataset)
     return method_scores(method, dataset, dataset.videos(), advice="give --set validate=0 to do without")
+
+
+def parameter_groups(model: DeAot, weight_decay: float) -> list[dict[str, object]]:
+    """Return optimiser groups: no weight decay on vectors."""
+    matrices = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
+    vectors = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
 def recipe(request: TrainRequest) -> Mapping[str, float]:

@@ -38,10 +38,10 @@ class DenseAttention(nn.Module):
         c, h, w = visual.shape[1:]
         of_text, of_visual = self.conv.weight.flatten(1).chunk(2, dim=1)
         pixels = visual.flatten(2)  # (B, C, hw)
-        scores = bank @ pixels[frame_index] / math.sqrt(c)  # (N, L, hw)
+        scores = bank @ pixels.index_select(0, frame_index) / math.sqrt(c)  # (N, L, hw)
         attention = scores.masked_fill(~bank_mask[:, :, None], -math.inf).softmax(dim=1)
         text = (bank @ of_text.T).transpose(1, 2) @ attention  # (N, C, hw)
-        fused = text + (of_visual @ pixels)[frame_index]
+        fused = text + (of_visual @ pixels).index_select(0, frame_index)
         assert self.conv.bias is not None
         return (fused + self.conv.bias[:, None]).view(len(bank), c, h, w)
 

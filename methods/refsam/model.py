@@ -219,7 +219,7 @@ class RefSam(nn.Module):
             dense = self.sam.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1)
         if not self.config.sparse:
             words, mask = words[:, :0], mask[:, :0]
-        embeddings = image.embedding[frame_index]
+        embeddings = image.embedding.index_select(0, frame_index)
         position = self._position(embeddings)
         return decode(self.sam.mask_decoder, embeddings, position, words, dense, mask, track_tokens)
 

@@ -11,6 +11,8 @@ class ImplicitTracking(nn.Module):
     def __init__(self, width: int, *, token: str, residual: bool) -> None:
         super().__init__()
         self.token, self.residual = token, residual
+        self.count = 4 if token == "all_masks" else 1
+        """Track tokens T a row."""
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, width))
         self.norm = nn.LayerNorm(width)
 

@@ -1,8 +1,8 @@
 """Trains RefSAM on RefShapes by the paper's recipe in small (paper IV-B).
 
 As the paper pre-trains on RefCOCO's images and fine-tunes on Refer-YouTube-VOS's clips, the first phase sees single
-images, the second clips whose frames run in order with the track token carried without detaching. Dice and focal
-loss on the mask that is the output, AdamW with a learning rate per module.
+frames, the second clips whose frames run in order with the track token carried without detaching. Dice and focal
+loss on the mask that is the output, a learning rate per module.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -23,10 +23,11 @@ from refseg.datasets.refshapes.grammar import CLIP_WEIGHTS
 from refseg.datasets.refshapes.random import Stream
 from refseg.datasets.refshapes.scene import FRAMES
 from refseg.datasets.refshapes.train import DEV_SEED, VERSION, Sample, clip_sample, image_sample
+from refseg.methods.muon import MuonAdamW, muon_groups
 from refseg.methods.refsam.config import CONFIGS, DenseMode, RefSamConfig, TrackToken
 from refseg.methods.refsam.model import RefSam, build_refsam
 from refseg.methods.refsam.text import build_text_encoder
-from refseg.methods.refsam.training.shapes import ClipBatch, clip_losses, collate, frame_logits
+from refseg.methods.refsam.training.shapes import ClipBatch, clip_losses, collate, frame_outputs
 from refseg.methods.refsam.training.validate import validation_scores
 from refseg.methods.refsam.weights import load_start, save_weights
 from refseg.methods.sam.build import sam_config
@@ -49,16 +50,20 @@ class RefSamTrainOptions:
         clip_steps: Steps of the second phase.
         clips: Clips a step.
         clip_frames: Frames a clip (the paper: 3).
-        clip_start: ``paper``: {t - U[1,3], t, t + U[1,3]}; ``first_frame``: frame 0 and then steps of U[1,5], as
+        clip_start: ``paper``: {t - U[1,3], t, t + U[1,3]}; ``first_frame``: frame 0 and then steps of U[1,3], as
             RefShapes asks for places and relations in the first frame.
         image_sentences: Sentences an image, each of which finds its object's place.
         image_masks: How many of them have their masks decoded too, which is what costs time.
+        given_every: Every so many-th step of the first phase after ``align_steps`` shows later frames of videos, with
+            track tokens that say where the object was in the frame before (0: none).
         sentences: Sentences a clip.
         focal: Weight of the focal loss beside Dice; the paper's is 1, SAM's 20.
         alignment: Weight of the alignment of sentences with places; the paper has none, as its text encoder is
             pre-trained and its network has seen pictures by the hundred thousand.
-        text_dropout: Share of a clip's sentences that are left out from its second frame on, so that nothing but the
-            track token says what to look for.
+        tracking: Weight of the distance between track tokens and SAM's prompt of a point at the object's centre, which
+            its decoder understands from the start; the paper has none.
+        text_dropout: Share of the sentences that are left out where there is a track token, so that nothing but it says
+            what to look for.
         no_target: Weight of sentences without a target; the other types' weights sum to 100.
         lr: Learning rate of cross-modal MLP, dense attention, tracking and text encoder.
         decoder_lr: That of the mask decoder.
@@ -73,28 +78,30 @@ class RefSamTrainOptions:
     """
 
     sam: str | None = None
-    image_steps: int = 1900
-    align_steps: int = 600
+    image_steps: int = 2000
+    align_steps: int = 200
     images: int = 12
-    clip_steps: int = 1400
+    clip_steps: int = 700
     clips: int = 4
-    clip_frames: int = 3
+    clip_frames: int = 4
     clip_start: Literal["paper", "first_frame"] = "first_frame"
     image_sentences: int = 12
     image_masks: int = 4
+    given_every: int = 2
     sentences: int = 6
     no_target: int = 5
     focal: float = 5.0
     alignment: float = 0.5
+    tracking: float = 0.5
     text_dropout: float = 0.3
     lr: float = 1e-3
     decoder_lr: float = 5e-4
     adapter_lr: float = 1e-3
-    clip_lr_factor: float = 0.7
+    clip_lr_factor: float = 0.4
     weight_decay: float = 0.01
     warmup: int = 100
     seed: int = 0
-    evaluate_every: int = 600
+    evaluate_every: int = 500
     processes: int = 2
     use_adapter: bool = True
     dense: DenseMode = "hda"
@@ -110,10 +117,10 @@ class RefSamTrainOptions:
 
 
 def clip_times(rng: Stream, frames: int) -> list[int]:
-    """Return frame 0 and then steps of U[1,5], clamped to the video."""
+    """Return frame 0 and then steps of U[1,3], clamped to the video."""
     times = [0]
     while len(times) < frames:
-        times.append(min(FRAMES - 1, times[-1] + rng.integer(1, 5)))
+        times.append(min(FRAMES - 1, times[-1] + rng.integer(1, 3)))
     return times
 
 
@@ -125,14 +132,32 @@ def make_batch(options: RefSamTrainOptions, step: int, image_size: int, rank: in
     else:
         first = options.image_steps * options.images + (step - options.image_steps) * options.clips
         count = options.clips
-    draw = _draw_image if pictures else _draw_clip
+    given = pictures and _given(options, step)
+    draw = _draw_given if given else _draw_image if pictures else _draw_clip
     samples = [draw(options, first + i) for i in range(rank, count, options.processes)]
     decoded = (0 if step < options.align_steps else options.image_masks) if pictures else None
-    return collate([s for s in samples if s.sentences], image_size, decoded=decoded)
+    return collate([s for s in samples if s.sentences], image_size, decoded=decoded, given=given)
+
+
+def _given(options: RefSamTrainOptions, step: int) -> bool:
+    """Return whether a step of the first phase gives track tokens."""
+    if options.itm_token == "none" or not options.given_every or step < options.align_steps:
+        return False
+    return step % options.given_every == 0
 
 
 def _draw_image(options: RefSamTrainOptions, index: int) -> Sample:
-    return image_sample(options.seed, index, options.image_sentences, no_target=options.no_target)
+    """Draw a single image, or as often a video's first frame with sentences about the video."""
+    count, no_target = options.image_sentences, options.no_target
+    if index % 2:
+        return clip_sample(options.seed, index, count, [0], no_target=no_target, weights=CLIP_WEIGHTS)
+    return image_sample(options.seed, index, count, no_target=no_target)
+
+
+def _draw_given(options: RefSamTrainOptions, index: int) -> Sample:
+    t = Stream(options.seed, index, 7).integer(1, FRAMES - 1)
+    count, weights = options.image_masks, CLIP_WEIGHTS
+    return clip_sample(options.seed, index, count, [t - 1, t], no_target=options.no_target, weights=weights)
 
 
 def _draw_clip(options: RefSamTrainOptions, index: int) -> Sample:
@@ -167,7 +192,7 @@ def _mean_j(model: RefSam, batch: ClipBatch) -> Tensor:
     """Return J of each sentence, averaged over frames; both empty counts as 1."""
     scores = []
     image, text = model.encode_image(batch.frames.flatten(0, 1)), model.encode_text(batch.texts)
-    for low, masks in zip(frame_logits(model, image, text, batch), batch.masks, strict=True):
+    for (low, _), masks in zip(frame_outputs(model, image, text, batch), batch.masks, strict=True):
         logits = F.interpolate(low[:, None], masks.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
         on, truth = logits > 0, masks > 0.5
         union = (on | truth).sum((-2, -1))
@@ -183,15 +208,13 @@ def _validation(model: RefSam, options: RefSamTrainOptions) -> dict[str, float]:
     return validation_scores(model, dataset, videos, device=torch.device("cpu"))
 
 
-def parameter_groups(model: RefSam, options: RefSamTrainOptions) -> list[dict[str, object]]:
-    """Return optimiser groups: a learning rate per module, no weight decay on vectors."""
+def parameter_groups(model: RefSam, options: RefSamTrainOptions) -> list[dict[str, Any]]:
+    """Return the groups of :class:`MuonAdamW`: a learning rate per module."""
     rates = {"mask_decoder": options.decoder_lr, "adapters": options.adapter_lr}
-    groups: list[dict[str, object]] = []
+    groups: list[dict[str, Any]] = []
     for name, part in model.learnable_modules().items():
-        for decayed in (True, False):
-            chosen = [p for p in part.parameters() if (p.ndim >= 2) == decayed]
-            decay = options.weight_decay if decayed else 0.0
-            groups.append({"params": chosen, "lr": rates.get(name, options.lr), "weight_decay": decay})
+        rate = rates.get(name, options.lr)
+        groups += muon_groups(part.named_parameters(), lr=rate, weight_decay=options.weight_decay)
     return groups
 
 
@@ -203,6 +226,7 @@ def _losses(model: RefSam, batch: ClipBatch, options: RefSamTrainOptions, step: 
         batch,
         focal=options.focal,
         alignment=options.alignment if early else 0.0,
+        tracking=options.tracking,
         text_dropout=options.text_dropout,
     )
 
@@ -245,7 +269,7 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
         out=out,
         steps=options.image_steps + options.clip_steps,
         network=model,
-        optimizer=torch.optim.AdamW(parameter_groups(model, options)),
+        optimizer=MuonAdamW(parameter_groups(model, options)),
         schedule=lambda s: (
             images(s) if s < options.image_steps else options.clip_lr_factor * clips(s - options.image_steps)
         ),

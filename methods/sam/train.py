@@ -24,6 +24,7 @@ from refseg.bench.types import TrainRequest
 from refseg.datasets.refshapes.grammar import VALUES
 from refseg.datasets.refshapes.train import DEV_SEED, LEAST_PIXELS, VERSION, image_sample
 from refseg.methods.losses import dice_loss, focal_loss
+from refseg.methods.muon import MuonAdamW, muon_groups
 from refseg.methods.sam.build import build_sam, sam_config
 from refseg.methods.sam.compat import Sam
 from refseg.methods.sam.decode import DecoderOutput, decode
@@ -43,21 +44,21 @@ class SamTrainOptions:
         rounds: Prompts an object: the first, then corrective points.
         rounds_every: Corrective points are given in every so many-th step.
         attributes: Weight of the cross entropy of the objects' attributes; 0 is SAM's own recipe.
-        lr: Learning rate.
+        lr: Learning rate of AdamW; Muon has :data:`~refseg.methods.muon.LR_FACTOR` times it.
         processes: Processes that share each step.
     """
 
-    steps: int = 1400
+    steps: int = 2400
     images: int = 8
     objects: int = 4
     rounds: int = 2
     rounds_every: int = 3
-    attributes: float = 0.1
-    lr: float = 1.2e-3
+    attributes: float = 0.2
+    lr: float = 2.4e-3
     weight_decay: float = 0.05
-    warmup: int = 50
+    warmup: int = 60
     seed: int = 0
-    evaluate_every: int = 500
+    evaluate_every: int = 600
     processes: int = 2
     visual_encoder: str = "tiny"
 
@@ -262,13 +263,6 @@ def _iou(low: Tensor, batch: PromptBatch, image_size: int) -> Tensor:
     return (on & truth).sum((-2, -1)) / (on | truth).sum((-2, -1)).clamp(min=1)
 
 
-def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Return optimiser groups: no weight decay on biases, norms and embeddings."""
-    decayed = [p for p in module.parameters() if p.requires_grad and p.ndim >= 2]
-    plain = [p for p in module.parameters() if p.requires_grad and p.ndim < 2]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
-
-
 def recipe(request: TrainRequest) -> Mapping[str, float]:
     """Train ``sam_tiny`` on RefShapes images; writes ``sam_tiny.safetensors`` into ``request.out``.
 
@@ -283,13 +277,13 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
     sam = build_sam(config)
     initialise(sam, options.seed)
     learner = Learner(sam, config.prompt_dim).train()
-    optimizer = torch.optim.AdamW(parameter_groups(learner, options.weight_decay), lr=options.lr)
+    groups = muon_groups(learner.named_parameters(), lr=options.lr, weight_decay=options.weight_decay)
     out = Path(request.out)
     spent = Training(
         out=out,
         steps=options.steps,
         network=learner,
-        optimizer=optimizer,
+        optimizer=MuonAdamW(groups),
         schedule=cosine_with_warmup(options.steps, options.warmup),
         make_batch=lambda step, rank: make_batch(
             options.seed,

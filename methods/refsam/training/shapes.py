@@ -20,6 +20,10 @@ SEEN_AT_ONCE = ("appearance", "place", "relation", "order")
 """Types of sentences whose object, where the first frame shows it, can be told in that frame."""
 WORDLESS = "the object"
 """What stands for a sentence that is left out."""
+JITTER = 3.0
+"""Standard deviation, in pixels, of the places that track tokens are given."""
+LOST = 0.15
+"""How often a given track token says nothing although its object was in sight, where the sentence is enough."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class ClipBatch:
         clip_index: (N,) which clip each sentence is about.
         decoded: (M,) rows whose masks are decoded; the others only say where their object is.
         at_once: (N,) bool, the first frame shows the object and tells that it is the one.
+        before: (N, H, W) as ``masks``, of the frame before, whose track tokens are given; None: no such frame.
     """
 
     frames: Tensor
@@ -41,18 +46,30 @@ class ClipBatch:
     clip_index: Tensor
     decoded: Tensor
     at_once: Tensor
+    before: Tensor | None = None
 
 
-def collate(samples: list[Sample], image_size: int, *, decoded: int | None = None) -> ClipBatch:
-    """Stack samples of equally many frames; masks of the first ``decoded`` sentences of each are to be decoded."""
-    frames = torch.from_numpy(np.stack([s.frames for s in samples], axis=1))  # (T, B, H, W, 3)
+def collate(
+    samples: list[Sample], image_size: int, *, decoded: int | None = None, given: bool = False
+) -> ClipBatch:
+    """Stack samples of equally many frames.
+
+    Args:
+        samples: The samples.
+        image_size: Side of the model's square.
+        decoded: How many sentences of each have their masks decoded; None: all.
+        given: The first frames only say where the objects were: track tokens are given.
+    """
+    first = 1 if given else 0
+    frames = torch.from_numpy(np.stack([s.frames[first:] for s in samples], axis=1))  # (T, B, H, W, 3)
     t, b = frames.shape[:2]
     flat = normalise_and_pad(frames.flatten(0, 1).permute(0, 3, 1, 2), image_size)
     said: list[tuple[int, Sentence]] = [(i, s) for i, sample in enumerate(samples) for s in sample.sentences]
     masks = [samples[i].labels == (255 if s.object_id is None else int(s.object_id)) for i, s in said]
     rows = [n for sample in samples for n in range(len(sample.sentences))]
     stacked = torch.from_numpy(np.stack(masks, axis=1)).float()
-    told = torch.tensor([s.type in SEEN_AT_ONCE for _, s in said])
+    before, stacked = (stacked[0], stacked[1:]) if given else (None, stacked)
+    told = torch.tensor([s.type in (("appearance",) if given else SEEN_AT_ONCE) for _, s in said])
     return ClipBatch(
         flat.view(t, b, 3, image_size, image_size),
         stacked,
@@ -60,11 +77,18 @@ def collate(samples: list[Sample], image_size: int, *, decoded: int | None = Non
         torch.tensor([i for i, _ in said]),
         torch.tensor([r for r, n in enumerate(rows) if decoded is None or n < decoded]),
         told & stacked[0].flatten(1).any(1),
+        before,
     )
 
 
 def clip_losses(
-    model: RefSam, batch: ClipBatch, *, focal: float, alignment: float = 0.0, text_dropout: float = 0.0
+    model: RefSam,
+    batch: ClipBatch,
+    *,
+    focal: float,
+    alignment: float = 0.0,
+    tracking: float = 0.0,
+    text_dropout: float = 0.0,
 ) -> dict[str, Tensor]:
     """Return the losses of a batch, means over its rows and frames; masks are compared at the logits' resolution.
 
@@ -73,14 +97,17 @@ def clip_losses(
         batch: Clips.
         focal: Weight of the focal loss beside Dice.
         alignment: Weight of :func:`alignment_loss` in the first frame.
-        text_dropout: Share of the rows that get :data:`WORDLESS` from the second frame on, so that nothing but the
-            track token says what to look for.
+        tracking: Weight of the distance between track tokens and :func:`place_tokens`.
+        text_dropout: Share of the rows that get :data:`WORDLESS` where they have a track token, so that nothing but it
+            says what to look for.
     """
     image = model.encode_image(batch.frames.flatten(0, 1))
     text = model.encode_text([*batch.texts, WORDLESS])
     losses = {"loss": image.embedding.new_zeros(())}
     if len(batch.decoded):
-        losses = mask_losses(model, image, text, batch, focal=focal, text_dropout=text_dropout)
+        losses = mask_losses(
+            model, image, text, batch, focal=focal, tracking=tracking, text_dropout=text_dropout
+        )
     if alignment:
         losses["alignment"] = alignment_loss(image, text, batch)
         losses["loss"] = losses["loss"] + alignment * losses["alignment"]
@@ -94,48 +121,99 @@ def mask_losses(
     batch: ClipBatch,
     *,
     focal: float,
+    tracking: float,
     text_dropout: float,
 ) -> dict[str, Tensor]:
-    """Return Dice and focal loss of the decoded rows; arguments as in :func:`clip_losses`."""
-    seen = batch.masks[0].flatten(1).any(1)
-    # What is not in sight at first cannot be known without its sentence.
+    """Return Dice, focal and tracking loss of the decoded rows; arguments as in :func:`clip_losses`."""
+    seen = (batch.masks[0] if batch.before is None else batch.before).flatten(1).any(1)
+    # What was not in sight cannot be known without its sentence.
     dropped = seen & (torch.rand(len(seen)) < text_dropout)
-    dice, focals = [], []
-    for low, masks in zip(
-        frame_logits(model, image, text, batch, dropped), batch.masks[:, batch.decoded], strict=True
+    track = given_tokens(model, batch, dropped) if batch.before is not None else None
+    dice, focals, distances = [], [], []
+    truth = batch.masks[:, batch.decoded]
+    for (low, tokens), masks in zip(
+        frame_outputs(model, image, text, batch, dropped, track), truth, strict=True
     ):
         wanted = F.adaptive_avg_pool2d(masks[:, None], (low.shape[-2], low.shape[-1]))[:, 0]
         dice.append(dice_loss(low, wanted).mean())
         focals.append(focal_loss(low, wanted).mean())
+        if tracking and tokens is not None:
+            distances.append(F.mse_loss(tokens, place_tokens(model, masks).expand_as(tokens)))
     d, f = torch.stack(dice).mean(), torch.stack(focals).mean()
-    return {"loss": d + focal * f, "dice": d, "focal": f}
+    losses = {"loss": d + focal * f, "dice": d, "focal": f}
+    if distances:
+        losses["tracking"] = torch.stack(distances).mean()
+        losses["loss"] = losses["loss"] + tracking * losses["tracking"]
+    return losses
 
 
-def frame_logits(
-    model: RefSam, image: ImageFeatures, text: TextFeatures, batch: ClipBatch, dropped: Tensor | None = None
-) -> Iterator[Tensor]:
-    """Yield the low-resolution logits of each frame in order, the track token carried on from frame to frame.
+def place_tokens(model: RefSam, masks: Tensor, jitter: float = 0.0) -> Tensor:
+    """Return what SAM's prompt encoder makes of a point at each mask's centre, normalised as track tokens are.
+
+    Of an empty mask it is what SAM gives for no point.
+
+    Args:
+        model: The model.
+        masks: (N, H, W) 0/1.
+        jitter: Standard deviation of the place in pixels.
+
+    Returns:
+        (N, 1, C).
+    """
+    area = masks.sum((-2, -1))
+    x = (masks.sum(1) * torch.arange(masks.shape[2])).sum(1) / area.clamp(min=1)
+    y = (masks.sum(2) * torch.arange(masks.shape[1])).sum(1) / area.clamp(min=1)
+    points = torch.stack([x, y], dim=1)
+    if jitter:
+        points = points + jitter * torch.randn_like(points)
+    labels = torch.where(area > 0, 1, -1)
+    sparse, _ = model.sam.prompt_encoder(points=(points[:, None], labels[:, None]), boxes=None, masks=None)
+    return F.layer_norm(sparse[:, :1], sparse.shape[-1:])
+
+
+def given_tokens(model: RefSam, batch: ClipBatch, dropped: Tensor) -> Tensor | None:
+    """Return the track tokens of the decoded rows from where their objects were, or None without tracking."""
+    if model.itm is None or batch.before is None:
+        return None
+    rows = batch.decoded
+    lost = batch.at_once[rows] & ~dropped[rows] & (torch.rand(len(rows)) < LOST)
+    tokens = place_tokens(model, batch.before[rows] * ~lost[:, None, None], JITTER)
+    return tokens.expand(-1, model.itm.count, -1)
+
+
+def frame_outputs(
+    model: RefSam,
+    image: ImageFeatures,
+    text: TextFeatures,
+    batch: ClipBatch,
+    dropped: Tensor | None = None,
+    track: Tensor | None = None,
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield each frame's logits and track tokens in order, the tokens carried on from frame to frame.
 
     Args:
         model: The model.
         image: The T·B frames.
         text: The N sentences; where ``dropped`` is given, one more row that stands for those left out.
         batch: The clips.
-        dropped: (N,) bool, rows whose sentence is left out from the second frame on.
+        dropped: (N,) bool, rows whose sentence is left out wherever they have a track token.
+        track: (M, T, C) track tokens of the first frame, or None.
 
     Yields:
-        (M, h, w) of the part of the model's square that the frame fills.
+        (M, h, w) of the part of the model's square that the frame fills, and (M, T, C) or None.
     """
-    rows, track = batch.decoded, None
+    rows = batch.decoded
     height, width = batch.masks.shape[-2:]
     for i in range(len(batch.frames)):
-        said = rows if dropped is None or i == 0 else torch.where(dropped[rows], len(batch.texts), rows)
+        said = rows
+        if dropped is not None and track is not None:
+            said = torch.where(dropped[rows], len(batch.texts), rows)
         index = batch.clip_index[rows] + i * batch.frames.shape[1]
         output = model.decode(image, text.rows(said), index, track)
         low, _ = model.select(output)
         scale = batch.frames.shape[-1] // low.shape[-1]
-        yield low[:, : -(-height // scale), : -(-width // scale)]
         track = model.next_track_tokens(output)
+        yield low[:, : -(-height // scale), : -(-width // scale)], track
 
 
 def alignment_loss(image: ImageFeatures, text: TextFeatures, batch: ClipBatch) -> Tensor:

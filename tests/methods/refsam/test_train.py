@@ -8,6 +8,7 @@ import torch
 
 from refseg.datasets.refshapes.random import Stream
 from refseg.datasets.refshapes.train import image_sample
+from refseg.methods.muon import MuonAdamW
 from refseg.methods.refsam.config import CONFIGS
 from refseg.methods.refsam.model import ImageFeatures, TextFeatures, build_refsam
 from refseg.methods.refsam.text import build_tiny_text
@@ -17,7 +18,8 @@ from refseg.methods.refsam.training.shapes import (
     alignment_loss,
     clip_losses,
     collate,
-    frame_logits,
+    frame_outputs,
+    place_tokens,
 )
 
 OPTIONS = RefSamTrainOptions(
@@ -57,7 +59,7 @@ def test_a_step_changes_what_is_learnable_and_nothing_else(clips):
     torch.manual_seed(0)
     model = build_refsam(CONFIGS["refsam_tiny"], build_tiny_text()).train()
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    optimizer = torch.optim.AdamW(parameter_groups(model, OPTIONS))
+    optimizer = MuonAdamW(parameter_groups(model, OPTIONS))
     # Twice: what lies behind a layer that starts at zero gets no gradient in the first step.
     for _ in range(2):
         optimizer.zero_grad()
@@ -75,9 +77,8 @@ def test_a_step_changes_what_is_learnable_and_nothing_else(clips):
 def _logits(model, batch, dropped=None):
     with torch.no_grad():
         image = model.encode_image(batch.frames.flatten(0, 1))
-        return list(
-            frame_logits(model, image, model.encode_text([*batch.texts, "the object"]), batch, dropped)
-        )
+        text = model.encode_text([*batch.texts, "the object"])
+        return [low for low, _ in frame_outputs(model, image, text, batch, dropped)]
 
 
 def test_a_dropped_sentence_is_heard_in_the_first_frame_only(model, clips):
@@ -137,6 +138,76 @@ def test_a_share_without_such_a_sentence_has_the_same_losses(model, clips):
         assert list(losses) == list(clip_losses(model, clips, focal=5.0, alignment=0.5))
         assert losses["alignment"] == 0
         torch.testing.assert_close(losses["loss"], losses["dice"] + 5 * losses["focal"])
+
+
+@pytest.fixture(scope="module")
+def given():
+    """A step of later frames with track tokens."""
+    return make_batch(replace(OPTIONS, processes=1, image_steps=1, given_every=1), 0, 128)
+
+
+def test_later_frames_come_with_where_the_objects_were(given, clips):
+    assert given.frames.shape[0] == 1 and clips.before is None
+    assert given.before.shape == given.masks[0].shape == (len(given.texts), 112, 128)
+    # Objects move a few pixels a frame: masks of one frame and the next mostly agree.
+    both = (given.before * given.masks[0]).sum((-2, -1))
+    seen = (given.before.sum((-2, -1)) > 100) & (given.masks[0].sum((-2, -1)) > 100)
+    assert seen.any() and (both[seen] > 0).all()
+    assert not torch.equal(given.before, given.masks[0])
+    told = [t for t, a in zip(given.texts, given.at_once, strict=True) if a]
+    assert not any(word in text.split() for text in told for word in ("starts", "first", "moving", "enters"))
+
+
+def test_no_step_gives_track_tokens_where_there_are_none():
+    for options in (
+        replace(OPTIONS, processes=1, given_every=0),
+        replace(OPTIONS, processes=1, given_every=1, itm_token="none"),
+        replace(OPTIONS, processes=1, given_every=1, align_steps=1),
+    ):
+        assert make_batch(options, 0, 128).before is None
+
+
+def test_a_place_token_is_sams_point_prompt_at_the_centre(model):
+    masks = torch.zeros(2, 112, 128)
+    masks[0, 10:21, 30:51] = 1
+    with torch.no_grad():
+        tokens = place_tokens(model, masks)
+        prompts = [
+            model.sam.prompt_encoder(
+                points=(torch.tensor([[at]]), torch.tensor([[label]])), boxes=None, masks=None
+            )
+            for at, label in (([40.0, 15.0], 1), ([0.0, 0.0], -1))
+        ]
+    expected = torch.stack([torch.nn.functional.layer_norm(p[0][0, :1], (128,)) for p in prompts])
+    torch.testing.assert_close(tokens, expected, atol=1e-6, rtol=0)
+    torch.manual_seed(0)
+    moved = place_tokens(model, masks, jitter=3.0)
+    assert not torch.allclose(moved[0], tokens[0], atol=1e-3) and torch.equal(moved[1], tokens[1])
+
+
+def test_the_tracking_loss_teaches_the_itm_to_say_where_the_object_is(model, clips):
+    with torch.no_grad():
+        losses = clip_losses(model, clips, focal=5.0, tracking=0.5)
+        image = model.encode_image(clips.frames.flatten(0, 1))
+        text = model.encode_text([*clips.texts, "the object"])
+        distances = [
+            (tokens - place_tokens(model, masks)).square().mean()
+            for (_, tokens), masks in zip(frame_outputs(model, image, text, clips), clips.masks, strict=True)
+        ]
+    torch.testing.assert_close(losses["tracking"], torch.stack(distances).mean())
+    expected = losses["dice"] + 5 * losses["focal"] + 0.5 * losses["tracking"]
+    torch.testing.assert_close(losses["loss"], expected)
+
+
+def test_given_tokens_are_heard(model, given):
+    """What the decoder is told of the frame before changes its masks, and nothing else does."""
+    image, text = model.encode_image(given.frames[0]), model.encode_text(given.texts)
+    with torch.no_grad():
+        here, there = (place_tokens(model, masks) for masks in (given.before, given.before.flip(-1)))
+        ((one, _),), ((two, _),) = (
+            list(frame_outputs(model, image, text, given, track=track)) for track in (here, there)
+        )
+    assert not torch.allclose(one, two, atol=1e-6)
 
 
 def _two_maps(scores):
