@@ -74,6 +74,9 @@ def test_persam_f_prompts_with_the_weighted_mask(tiny_sam, libby, libby_mask):
     class Seeing(SamPromptable):
         def prompt(self, features, prompts, *, multimask):
             answer = super().prompt(features, prompts, multimask=multimask)
+            # The tiny SAM finds nothing in some photographs: half of every mask is on, so that no pass is left out.
+            middle = answer.logits.flatten(2).median(2).values[:, :, None, None]
+            answer = Answer(answer.logits - middle, answer.scores, answer.low_res_logits)
             seen.append((prompts, answer, multimask))
             return answer
 
