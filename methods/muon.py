@@ -1,8 +1,7 @@
 """Muon for a network's hidden matrices and AdamW for all else, as one optimiser for the small trainings.
 
-A small network that learns from nothing within minutes gets much farther with it than with AdamW alone. torch's own
-``torch.optim.Muon`` takes matrices only, and computes in bfloat16, which processors without such instructions do
-twenty times slower than float32.
+For small networks that learn from nothing within minutes. torch's own ``torch.optim.Muon`` takes matrices only, and
+computes in bfloat16, which is slow on processors without instructions for it.
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from refseg.methods.training import decay_groups
 
 MOMENTUM = 0.95
 LR_FACTOR = 2.0
@@ -69,7 +70,7 @@ class MuonAdamW(torch.optim.AdamW):
         state["step"] += 1
         state["momentum"].lerp_(gradient, 1 - MOMENTUM)
         wanted = gradient.lerp(state["momentum"], MOMENTUM).flatten(1)
-        parts = wanted.chunk(group.get("stacked", 1))
+        parts = wanted.chunk(group["stacked"])
         update = torch.cat([0.2 * max(part.shape) ** 0.5 * orthogonalized(part) for part in parts])
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
         parameter.add_(update.view_as(parameter), alpha=-group["lr"])
@@ -83,22 +84,13 @@ def muon_groups(
     Matrices and convolutions go to Muon, at :data:`LR_FACTOR` times the learning rate. Embeddings and tokens go to
     AdamW, and vectors do without weight decay.
     """
-    matrices: dict[str, list[nn.Parameter]] = {"one": [], "three": []}
-    embeddings: list[nn.Parameter] = []
-    vectors: list[nn.Parameter] = []
+    stacks: dict[int, list[nn.Parameter]] = {1: [], 3: []}
+    others: list[nn.Parameter] = []
     for name, parameter in parameters:
-        if not parameter.requires_grad:
-            continue
-        if parameter.ndim < 2:
-            vectors.append(parameter)
-        elif _EMBEDDINGS.search(name):
-            embeddings.append(parameter)
-        else:
-            matrices["three" if "qkv" in name else "one"].append(parameter)
-    groups: list[dict[str, Any]] = [
-        {"params": matrices["one"], "muon": True, "stacked": 1, "lr": LR_FACTOR * lr},
-        {"params": matrices["three"], "muon": True, "stacked": 3, "lr": LR_FACTOR * lr},
-        {"params": embeddings},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return [{"lr": lr, "weight_decay": weight_decay, **g} for g in groups if g["params"]]
+        if parameter.ndim < 2 or _EMBEDDINGS.search(name):
+            others.append(parameter)
+        elif parameter.requires_grad:
+            stacks[3 if "qkv" in name else 1].append(parameter)
+    rates = {"lr": LR_FACTOR * lr, "weight_decay": weight_decay}
+    muon = [{"params": p, "muon": True, "stacked": n, **rates} for n, p in stacks.items()]
+    return [g for g in (*muon, *decay_groups(others, lr=lr, weight_decay=weight_decay)) if g["params"]]

@@ -282,6 +282,18 @@ def recipe_options(request: TrainRequest, method: str, schema: type[Options]) ->
     return options, json.dumps({"recipe": request.recipe, **asdict(options)}, sort_keys=True)
 
 
+def decay_groups(
+    parameters: Iterable[nn.Parameter], *, lr: float, weight_decay: float
+) -> list[dict[str, Any]]:
+    """Return AdamW's groups: no weight decay on vectors; what is frozen is left out."""
+    learnt = [p for p in parameters if p.requires_grad]
+    matrices, vectors = [p for p in learnt if p.ndim >= 2], [p for p in learnt if p.ndim < 2]
+    return [
+        {"params": matrices, "lr": lr, "weight_decay": weight_decay},
+        {"params": vectors, "lr": lr, "weight_decay": 0.0},
+    ]
+
+
 def cosine_with_warmup(steps: int, warmup: int) -> Callable[[int], float]:
     """Return a schedule that rises linearly over ``warmup`` steps and falls to 2% along a cosine."""
 

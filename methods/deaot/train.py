@@ -32,7 +32,7 @@ from refseg.methods.deaot.frames import network_input
 from refseg.methods.deaot.model import DeAot, FrameFeatures
 from refseg.methods.sam.weights import save_safetensors
 from refseg.methods.sam_track.method import SamTrackGdino
-from refseg.methods.training import Training, cosine_with_warmup, recipe_options
+from refseg.methods.training import Training, cosine_with_warmup, decay_groups, recipe_options
 from refseg.methods.validation import method_scores
 
 METHOD = "deaot_tiny"
@@ -260,13 +260,6 @@ def first_mask_scores(weights: Path, videos: int) -> dict[str, float]:
     return method_scores(method, dataset, dataset.videos(), advice="give --set validate=0 to do without")
 
 
-def parameter_groups(model: DeAot, weight_decay: float) -> list[dict[str, object]]:
-    """Return optimiser groups: no weight decay on vectors."""
-    matrices = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
-    vectors = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-
-
 def recipe(request: TrainRequest) -> Mapping[str, float]:
     """Train ``deaot_tiny``; writes ``deaot_tiny.safetensors`` into ``request.out``.
 
@@ -285,7 +278,9 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
         out=Path(request.out),
         steps=options.steps,
         network=model,
-        optimizer=torch.optim.AdamW(parameter_groups(model, options.weight_decay), lr=options.lr),
+        optimizer=torch.optim.AdamW(
+            decay_groups(model.parameters(), lr=options.lr, weight_decay=options.weight_decay)
+        ),
         schedule=cosine_with_warmup(options.steps, options.warmup),
         make_batch=lambda step, rank: make_batch(options, step, rank),
         compute=lambda batch, step: clip_losses(model, batch, options, step),

@@ -26,7 +26,7 @@ from refseg.methods.grounding_dino.tiny import (
     build_tiny,
     initialise,
 )
-from refseg.methods.training import Training, cosine_with_warmup, recipe_options
+from refseg.methods.training import Training, cosine_with_warmup, decay_groups, recipe_options
 
 METHOD = "grounding_dino_tiny"
 
@@ -120,16 +120,12 @@ def _watched(model: Any, count: int) -> dict[str, float]:
 
 def parameter_groups(model: Any, options: DetectorTrainOptions) -> list[dict[str, Any]]:
     """Return optimiser groups: no weight decay on vectors, a tenth of the learning rate for sampling offsets."""
-    groups: dict[tuple[bool, bool], list[torch.Tensor]] = {}
-    for name, parameter in model.named_parameters():
-        groups.setdefault(("sampling_offsets" in name, parameter.ndim >= 2), []).append(parameter)
+    named, decay = list(model.named_parameters()), options.weight_decay
+    offsets = [p for name, p in named if "sampling_offsets" in name]
+    others = [p for name, p in named if "sampling_offsets" not in name]
     return [
-        {
-            "params": parameters,
-            "lr": options.lr * (0.1 if slow else 1.0),
-            "weight_decay": options.weight_decay if decayed else 0.0,
-        }
-        for (slow, decayed), parameters in groups.items()
+        *decay_groups(others, lr=options.lr, weight_decay=decay),
+        *decay_groups(offsets, lr=0.1 * options.lr, weight_decay=decay),
     ]
 
 

@@ -10,8 +10,9 @@ class ImplicitTracking(nn.Module):
 
     def __init__(self, width: int, *, token: str, residual: bool) -> None:
         super().__init__()
-        self.token, self.residual = token, residual
-        self.count = 4 if token == "all_masks" else 1
+        self.residual = residual
+        self._chosen = {"iou": slice(0, 1), "main_mask": slice(1, 2), "all_masks": slice(1, 5)}[token]
+        self.count = self._chosen.stop - self._chosen.start
         """Track tokens T a row."""
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, width))
         self.norm = nn.LayerNorm(width)
@@ -25,7 +26,6 @@ class ImplicitTracking(nn.Module):
         Returns:
             (N, 1, C), or (N, 4, C) where all mask tokens are carried.
         """
-        chosen = {"iou": slice(0, 1), "main_mask": slice(1, 2), "all_masks": slice(1, 5)}[self.token]
-        x = tokens[:, chosen]
+        x = tokens[:, self._chosen]
         y = self.mlp(x)
         return self.norm(x + y if self.residual else y)  # type: ignore[no-any-return]

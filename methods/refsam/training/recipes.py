@@ -34,7 +34,7 @@ from refseg.methods.refsam.training.frozen import Encoders
 from refseg.methods.refsam.training.validate import validation_scores
 from refseg.methods.refsam.training.walk import clip_losses
 from refseg.methods.refsam.weights import load_start, save_weights
-from refseg.methods.training import Training, cosine_with_warmup
+from refseg.methods.training import Training, cosine_with_warmup, decay_groups
 from refseg.methods.training_log import read_log
 
 
@@ -230,10 +230,8 @@ def learnable_groups(model: RefSam, options: RecipeOptions) -> list[dict[str, An
     for name, part in model.learnable_modules().items():
         if name == "itm" and options.clip_frames == 1:
             continue
-        for decayed in (True, False):
-            chosen = [p for p in part.parameters() if (p.ndim >= 2) == decayed]
-            decay = options.weight_decay if decayed else 0.0
-            groups.append({"params": chosen, "lr": rates.get(name, options.lr), "weight_decay": decay})
+        rate = rates.get(name, options.lr)
+        groups += decay_groups(part.parameters(), lr=rate, weight_decay=options.weight_decay)
     return groups
 
 

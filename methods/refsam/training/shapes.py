@@ -128,7 +128,7 @@ def mask_losses(
     seen = (batch.masks[0] if batch.before is None else batch.before).flatten(1).any(1)
     # What was not in sight cannot be known without its sentence.
     dropped = seen & (torch.rand(len(seen)) < text_dropout)
-    track = given_tokens(model, batch, dropped) if batch.before is not None else None
+    track = given_tokens(model, batch, dropped)
     dice, focals, distances = [], [], []
     truth = batch.masks[:, batch.decoded]
     for (low, tokens), masks in zip(
@@ -172,7 +172,7 @@ def place_tokens(model: RefSam, masks: Tensor, jitter: float = 0.0) -> Tensor:
 
 
 def given_tokens(model: RefSam, batch: ClipBatch, dropped: Tensor) -> Tensor | None:
-    """Return the track tokens of the decoded rows from where their objects were, or None without tracking."""
+    """Return the track tokens of the decoded rows from where their objects were, or None where none are given."""
     if model.itm is None or batch.before is None:
         return None
     rows = batch.decoded

@@ -250,5 +250,5 @@ def test_alignment_asks_for_an_order_and_not_for_a_height():
 def test_clips_start_at_frame_0_and_run_forward():
     for seed in range(50):
         times = clip_times(Stream(seed), 4)
-        assert times[0] == 0 and all(0 <= b - a <= 5 for a, b in itertools.pairwise(times))
+        assert times[0] == 0 and all(0 <= b - a <= 3 for a, b in itertools.pairwise(times))
         assert times[-1] <= 15
