@@ -53,6 +53,7 @@ CLIPS = Training(
         "clip_steps": "300",
         "clip_frames": "3",
         "clip_lr_factor": "1",
+        "given_every": "0",
         "start": "{images}",
         "warmup": "50",
         "evaluate_every": "100",

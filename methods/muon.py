@@ -42,7 +42,8 @@ class MuonAdamW(torch.optim.AdamW):
 
     Its updates are as large as AdamW's usually are (0.2 · sqrt(larger side), "Muon is Scalable", 2025), so learning
     rates compare. A convolution is a matrix of its output channels; a tensor that stacks several matrices, as queries,
-    keys and values, is cut into ``stacked`` of them.
+    keys and values, is cut into ``stacked`` of them, and one that acts on several inputs into as many, which lie
+    ``beside`` each other.
     """
 
     @torch.no_grad()
@@ -70,19 +71,26 @@ class MuonAdamW(torch.optim.AdamW):
         state["step"] += 1
         state["momentum"].lerp_(gradient, 1 - MOMENTUM)
         wanted = gradient.lerp(state["momentum"], MOMENTUM).flatten(1)
-        parts = wanted.chunk(group["stacked"])
-        update = torch.cat([0.2 * max(part.shape) ** 0.5 * orthogonalized(part) for part in parts])
+        count, dim = (group["stacked"], 0) if group["stacked"] > 1 else (group["beside"], 1)
+        parts = wanted.chunk(count, dim)
+        update = torch.cat([0.2 * max(part.shape) ** 0.5 * orthogonalized(part) for part in parts], dim)
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
         parameter.add_(update.view_as(parameter), alpha=-group["lr"])
 
 
 def muon_groups(
-    parameters: Iterable[tuple[str, nn.Parameter]], *, lr: float, weight_decay: float
+    parameters: Iterable[tuple[str, nn.Parameter]], *, lr: float, weight_decay: float, beside: int = 1
 ) -> list[dict[str, Any]]:
     """Return the groups of :class:`MuonAdamW` for named parameters; those that are frozen are left out.
 
     Matrices and convolutions go to Muon, at :data:`LR_FACTOR` times the learning rate. Embeddings and tokens go to
     AdamW, and vectors do without weight decay.
+
+    Args:
+        parameters: With their names.
+        lr: AdamW's learning rate.
+        weight_decay: Of both.
+        beside: How many inputs each matrix acts on; an input that is much larger would have the whole update otherwise.
     """
     stacks: dict[int, list[nn.Parameter]] = {1: [], 3: []}
     others: list[nn.Parameter] = []
@@ -92,5 +100,5 @@ def muon_groups(
         elif parameter.requires_grad:
             stacks[3 if "qkv" in name else 1].append(parameter)
     rates = {"lr": LR_FACTOR * lr, "weight_decay": weight_decay}
-    muon = [{"params": p, "muon": True, "stacked": n, **rates} for n, p in stacks.items()]
+    muon = [{"params": p, "muon": True, "stacked": n, "beside": beside, **rates} for n, p in stacks.items()]
     return [g for g in (*muon, *decay_groups(others, lr=lr, weight_decay=weight_decay)) if g["params"]]

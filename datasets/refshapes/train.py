@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refseg.datasets.refshapes.facts import look_at
+from refseg.datasets.refshapes.facts import Facts, look_at
 from refseg.datasets.refshapes.grammar import TYPE_WEIGHTS, Sentence, sentences
 from refseg.datasets.refshapes.random import Stream
 from refseg.datasets.refshapes.render import render
@@ -39,6 +39,10 @@ class Sample:
     looks: Mapping[str, Look]
 
 
+Times = Callable[[Facts, Sequence[Sentence]], Sequence[int]]
+"""Chooses frames by what is to be seen in a video and what is said about it."""
+
+
 def image_sample(seed: int, index: int, count: int, *, no_target: int = 0) -> Sample:
     """Draw one frame of scene ``index`` with up to ``count`` single-image sentences."""
     key = (VERSION, SPLIT_CODES["train"], seed, index)
@@ -53,7 +57,7 @@ def clip_sample(
     seed: int,
     index: int,
     count: int,
-    times: Sequence[int] | None,
+    times: Sequence[int] | Times | None,
     *,
     no_target: int = 0,
     weights: Mapping[str, int] = TYPE_WEIGHTS,
@@ -64,19 +68,23 @@ def clip_sample(
         seed: The training's seed.
         index: Number of the sample.
         count: Sentences.
-        times: Frames to draw, ascending; None: three frames {t - U[1,3], t, t + U[1,3]}, clamped and sorted
-            (RefSAM's clips), drawn again unless all but no-target referents show in at least one of them.
+        times: Frames to draw, ascending, or what chooses them; None: three frames {t - U[1,3], t, t + U[1,3]}, clamped
+            and sorted (RefSAM's clips), drawn again unless all but no-target referents show in at least one of them.
         no_target: Weight of no-target sentences; the other types' weights sum to 100.
         weights: The other types' weights.
     """
     key = (VERSION, SPLIT_CODES["train"], seed, index)
     scene, rng = make_scene(*key), Stream(*key, 5)
-    said = []
-    if count:
-        said = sentences(look_at(scene, range(FRAMES)), rng, count, no_target=no_target, weights=weights)
-    if times is None:
-        times = _clip(rng)
-    drawn = [render(scene, t) for t in times]
+    said: list[Sentence] = []
+    choose = times if callable(times) else None
+    if count or choose:
+        facts = look_at(scene, range(FRAMES))
+        if count:
+            said = sentences(facts, rng, count, no_target=no_target, weights=weights)
+        if choose:
+            times = choose(facts, said)
+    shown = _clip(rng) if times is None or callable(times) else times
+    drawn = [render(scene, t) for t in shown]
     frames, labels = np.stack([f for f, _ in drawn]), np.stack([m for _, m in drawn])
     return Sample(frames, labels, tuple(said), _looks(scene))
 

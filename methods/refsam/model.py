@@ -198,6 +198,7 @@ class RefSam(nn.Module):
         text: TextFeatures,
         frame_index: Tensor,
         track_tokens: Tensor | None = None,
+        dense: Tensor | None = None,
     ) -> DecoderOutput:
         """Predict the masks of N rows (paper III-F and III-H).
 
@@ -206,22 +207,31 @@ class RefSam(nn.Module):
             text: N expressions, one per row.
             frame_index: (N,) int64, the frame of each row.
             track_tokens: (N, T, C) from the rows' previous frames; None: this is their first.
+            dense: (N, C, h, w) in place of dense attention's output; None: that.
 
         Returns:
             Logits (N, 4, 4h, 4w) of all mask tokens, predicted IoU (N, 4) and output tokens (N, 5, C).
         """
         words, mask = text.words, text.mask
-        if self.hda is not None:
-            bank = torch.cat([text.sentence[:, None], words], dim=1)
-            bank_mask = F.pad(mask, (1, 0), value=True)
-            dense = self.hda(image.maps, bank, bank_mask, frame_index)
-        else:
-            dense = self.sam.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1)
+        if dense is None:
+            dense = self.dense_prompts(image, text, frame_index)
         if not self.config.sparse:
             words, mask = words[:, :0], mask[:, :0]
         embeddings = image.embedding.index_select(0, frame_index)
         position = self._position(embeddings)
         return decode(self.sam.mask_decoder, embeddings, position, words, dense, mask, track_tokens)
+
+    def dense_prompts(self, image: ImageFeatures, text: TextFeatures, frame_index: Tensor) -> Tensor:
+        """Return dense attention's output (N, C, h, w), or (1, C, 1, 1) that says nothing where there is none.
+
+        Arguments as in :meth:`decode`.
+        """
+        if self.hda is None:
+            return self.sam.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1)
+        bank = torch.cat([text.sentence[:, None], text.words], dim=1)
+        bank_mask = F.pad(text.mask, (1, 0), value=True)
+        dense: Tensor = self.hda(image.maps, bank, bank_mask, frame_index)
+        return dense
 
     def next_track_tokens(self, output: DecoderOutput) -> Tensor | None:
         """Return the track tokens (N, T, C) for the rows' next frames, or None without the ITM."""

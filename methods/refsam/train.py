@@ -19,14 +19,16 @@ from torch import Tensor
 from refseg.bench.fetch import file_sha256
 from refseg.bench.registry import build_dataset
 from refseg.bench.types import DatasetRequest, TrainRequest
-from refseg.datasets.refshapes.grammar import CLIP_WEIGHTS
+from refseg.datasets.refshapes.facts import Facts
+from refseg.datasets.refshapes.grammar import CLIP_WEIGHTS, Sentence
 from refseg.datasets.refshapes.random import Stream
 from refseg.datasets.refshapes.scene import FRAMES
-from refseg.datasets.refshapes.train import DEV_SEED, VERSION, Sample, clip_sample, image_sample
+from refseg.datasets.refshapes.train import DEV_SEED, VERSION, Sample, Times, clip_sample, image_sample
 from refseg.methods.muon import MuonAdamW, muon_groups
 from refseg.methods.refsam.config import CONFIGS, DenseMode, RefSamConfig, TrackToken
 from refseg.methods.refsam.model import RefSam, build_refsam
 from refseg.methods.refsam.text import build_text_encoder
+from refseg.methods.refsam.training.dense_prompts import balance
 from refseg.methods.refsam.training.shapes import ClipBatch, clip_losses, collate, frame_outputs
 from refseg.methods.refsam.training.validate import validation_scores
 from refseg.methods.refsam.weights import load_start, save_weights
@@ -45,7 +47,8 @@ class RefSamTrainOptions:
     Attributes:
         sam: Weights of the tiny SAM; None: the shipped ones.
         image_steps: Steps of the first phase.
-        align_steps: How many of them, at first, train the alignment alone.
+        align_steps: In how many of them, at first, the decoder gets mask prompts of the true objects, while dense
+            attention learns to give such prompts.
         images: Images a step.
         clip_steps: Steps of the second phase.
         clips: Clips a step.
@@ -54,12 +57,13 @@ class RefSamTrainOptions:
             RefShapes asks for places and relations in the first frame.
         image_sentences: Sentences an image, each of which finds its object's place.
         image_masks: How many of them have their masks decoded too, which is what costs time.
-        given_every: Every so many-th step of the first phase after ``align_steps`` shows later frames of videos, with
-            track tokens that say where the object was in the frame before (0: none).
+        given_every: Every so many-th step after ``align_steps`` shows later frames of videos, with track tokens that
+            say where the object was in the frame before (0: none).
         sentences: Sentences a clip.
         focal: Weight of the focal loss beside Dice; the paper's is 1, SAM's 20.
         alignment: Weight of the alignment of sentences with places; the paper has none, as its text encoder is
             pre-trained and its network has seen pictures by the hundred thousand.
+        dense_prompts: Weight of the distance between dense attention's output and SAM's prompt of the object's mask.
         tracking: Weight of the distance between track tokens and SAM's prompt of a point at the object's centre, which
             its decoder understands from the start; the paper has none.
         text_dropout: Share of the sentences that are left out where there is a track token, so that nothing but it says
@@ -78,26 +82,27 @@ class RefSamTrainOptions:
     """
 
     sam: str | None = None
-    image_steps: int = 2000
+    image_steps: int = 1700
     align_steps: int = 200
     images: int = 12
-    clip_steps: int = 700
+    clip_steps: int = 1050
     clips: int = 4
     clip_frames: int = 4
     clip_start: Literal["paper", "first_frame"] = "first_frame"
     image_sentences: int = 12
     image_masks: int = 4
-    given_every: int = 2
+    given_every: int = 3
     sentences: int = 6
     no_target: int = 5
     focal: float = 5.0
     alignment: float = 0.5
+    dense_prompts: float = 1.0
     tracking: float = 0.5
     text_dropout: float = 0.3
     lr: float = 1e-3
-    decoder_lr: float = 5e-4
+    decoder_lr: float = 1e-3
     adapter_lr: float = 1e-3
-    clip_lr_factor: float = 0.4
+    clip_lr_factor: float = 0.5
     weight_decay: float = 0.01
     warmup: int = 100
     seed: int = 0
@@ -116,9 +121,13 @@ class RefSamTrainOptions:
     watch: int = 24
 
 
-def clip_times(rng: Stream, frames: int) -> list[int]:
-    """Return frame 0 and then steps of U[1,3], clamped to the video."""
-    times = [0]
+ENTRIES = 0.5
+"""How often a later frame is the first one that shows an object that a sentence is about, where one comes in late."""
+
+
+def clip_times(rng: Stream, frames: int, first: int = 0) -> list[int]:
+    """Return a first frame and then steps of U[1,3], clamped to the video."""
+    times = [first]
     while len(times) < frames:
         times.append(min(FRAMES - 1, times[-1] + rng.integer(1, 3)))
     return times
@@ -132,15 +141,17 @@ def make_batch(options: RefSamTrainOptions, step: int, image_size: int, rank: in
     else:
         first = options.image_steps * options.images + (step - options.image_steps) * options.clips
         count = options.clips
-    given = pictures and _given(options, step)
-    draw = _draw_given if given else _draw_image if pictures else _draw_clip
+    given = _given(options, step)
+    draw = _draw_given_image if given else _draw_image
+    if not pictures:
+        draw = _draw_given_clip if given else _draw_clip
     samples = [draw(options, first + i) for i in range(rank, count, options.processes)]
-    decoded = (0 if step < options.align_steps else options.image_masks) if pictures else None
+    decoded = options.image_masks if pictures else None
     return collate([s for s in samples if s.sentences], image_size, decoded=decoded, given=given)
 
 
 def _given(options: RefSamTrainOptions, step: int) -> bool:
-    """Return whether a step of the first phase gives track tokens."""
+    """Return whether a step gives track tokens."""
     if options.itm_token == "none" or not options.given_every or step < options.align_steps:
         return False
     return step % options.given_every == 0
@@ -148,24 +159,43 @@ def _given(options: RefSamTrainOptions, step: int) -> bool:
 
 def _draw_image(options: RefSamTrainOptions, index: int) -> Sample:
     """Draw a single image, or as often a video's first frame with sentences about the video."""
-    count, no_target = options.image_sentences, options.no_target
     if index % 2:
-        return clip_sample(options.seed, index, count, [0], no_target=no_target, weights=CLIP_WEIGHTS)
-    return image_sample(options.seed, index, count, no_target=no_target)
+        return _draw_video(options, index, options.image_sentences, [0])
+    return image_sample(options.seed, index, options.image_sentences, no_target=options.no_target)
 
 
-def _draw_given(options: RefSamTrainOptions, index: int) -> Sample:
-    t = Stream(options.seed, index, 7).integer(1, FRAMES - 1)
-    count, weights = options.image_masks, CLIP_WEIGHTS
-    return clip_sample(options.seed, index, count, [t - 1, t], no_target=options.no_target, weights=weights)
+def _draw_given_image(options: RefSamTrainOptions, index: int) -> Sample:
+    return _draw_video(options, index, options.image_masks, _later(options, index, 1))
 
 
 def _draw_clip(options: RefSamTrainOptions, index: int) -> Sample:
-    rng = Stream(options.seed, index, 7)
-    times = clip_times(rng, options.clip_frames) if options.clip_start == "first_frame" else None
-    return clip_sample(
-        options.seed, index, options.sentences, times, no_target=options.no_target, weights=CLIP_WEIGHTS
-    )
+    times = None
+    if options.clip_start == "first_frame":
+        times = clip_times(Stream(options.seed, index, 7), options.clip_frames)
+    return _draw_video(options, index, options.sentences, times)
+
+
+def _draw_given_clip(options: RefSamTrainOptions, index: int) -> Sample:
+    return _draw_video(options, index, options.sentences, _later(options, index, options.clip_frames))
+
+
+def _draw_video(
+    options: RefSamTrainOptions, index: int, count: int, times: Sequence[int] | Times | None
+) -> Sample:
+    return clip_sample(options.seed, index, count, times, no_target=options.no_target, weights=CLIP_WEIGHTS)
+
+
+def _later(options: RefSamTrainOptions, index: int, frames: int) -> Times:
+    """Return what chooses a clip that begins after frame 0, with the frame before it in front."""
+
+    def times(facts: Facts, said: Sequence[Sentence]) -> list[int]:
+        rng = Stream(options.seed, index, 7)
+        shapes = [s for s in facts.shown() if any(s.id == sentence.object_id for sentence in said)]
+        entries = [row for s in shapes if (row := facts.first_row(s))]
+        t = rng.choice(entries) if entries and rng.chance(ENTRIES) else rng.integer(1, FRAMES - 1)
+        return [t - 1, *clip_times(rng, frames, t)]
+
+    return times
 
 
 @torch.no_grad()
@@ -214,7 +244,11 @@ def parameter_groups(model: RefSam, options: RefSamTrainOptions) -> list[dict[st
     groups: list[dict[str, Any]] = []
     for name, part in model.learnable_modules().items():
         rate = rates.get(name, options.lr)
-        groups += muon_groups(part.named_parameters(), lr=rate, weight_decay=options.weight_decay)
+        # Dense attention's convolutions act on text and image, one beside the other.
+        beside = 2 if name == "hda" else 1
+        groups += muon_groups(
+            part.named_parameters(), lr=rate, weight_decay=options.weight_decay, beside=beside
+        )
     return groups
 
 
@@ -226,6 +260,8 @@ def _losses(model: RefSam, batch: ClipBatch, options: RefSamTrainOptions, step: 
         batch,
         focal=options.focal,
         alignment=options.alignment if early else 0.0,
+        dense_prompts=options.dense_prompts if early else 0.0,
+        prompted=step < min(options.align_steps, options.image_steps),
         tracking=options.tracking,
         text_dropout=options.text_dropout,
     )
@@ -261,6 +297,8 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
     load_into(model.sam, load_tensors(sam_path), sam_path)
     if options.start:
         load_start(model, Path(options.start))
+    else:
+        balance(model)
     model.train()
     images = cosine_with_warmup(options.image_steps, options.warmup)
     clips = cosine_with_warmup(options.clip_steps, options.warmup)

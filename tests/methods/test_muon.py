@@ -30,7 +30,7 @@ def test_steps_are_those_of_torch(shape):
     torch.manual_seed(1)
     ours = nn.Parameter(torch.randn(shape))
     theirs = copy.deepcopy(ours)
-    group = {"params": [ours], "muon": True, "stacked": 1, "lr": 0.01, "weight_decay": 0.1}
+    group = {"params": [ours], "muon": True, "stacked": 1, "beside": 1, "lr": 0.01, "weight_decay": 0.1}
     mine = MuonAdamW([group])
     other = torch.optim.Muon([theirs], lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
     for _ in range(4):
@@ -47,7 +47,7 @@ def test_stacked_matrices_are_stepped_one_by_one():
     torch.manual_seed(2)
     parts = [nn.Parameter(torch.randn(8, 8)) for _ in range(3)]
     whole = nn.Parameter(torch.cat([p.detach() for p in parts]))
-    rest = {"muon": True, "lr": 0.1, "weight_decay": 0.0}
+    rest = {"muon": True, "beside": 1, "lr": 0.1, "weight_decay": 0.0}
     one = MuonAdamW([{"params": [whole], "stacked": 3, **rest}])
     several = MuonAdamW([{"params": parts, "stacked": 1, **rest}])
     for scale, part in zip((1.0, 10.0, 0.1), parts, strict=True):
@@ -56,6 +56,24 @@ def test_stacked_matrices_are_stepped_one_by_one():
     one.step()
     several.step()
     torch.testing.assert_close(whole, torch.cat([*parts]), atol=1e-6, rtol=0)
+
+
+def test_inputs_beside_each_other_are_stepped_one_by_one():
+    """A convolution of two concatenated inputs: a large gradient of one takes nothing from the other."""
+    torch.manual_seed(4)
+    parts = [nn.Parameter(torch.randn(8, 8)) for _ in range(2)]
+    whole = nn.Parameter(torch.cat([p.detach() for p in parts], dim=1)[:, :, None, None])
+    rest = {"muon": True, "stacked": 1, "lr": 0.1, "weight_decay": 0.0}
+    one = MuonAdamW([{"params": [whole], "beside": 2, **rest}])
+    several = MuonAdamW([{"params": parts, "beside": 1, **rest}])
+    for scale, part in zip((1.0, 1000.0), parts, strict=True):
+        part.grad = scale * torch.randn(8, 8)
+    whole.grad = torch.cat([p.grad for p in parts], dim=1)[:, :, None, None]
+    before = parts[0].detach().clone()
+    one.step()
+    several.step()
+    torch.testing.assert_close(whole[:, :, 0, 0], torch.cat([*parts], dim=1), atol=1e-6, rtol=0)
+    assert (parts[0] - before).norm() > 0.1
 
 
 def test_other_groups_are_adamw_and_a_state_goes_on():

@@ -12,8 +12,15 @@ from torch import Tensor
 
 from refseg.datasets.refshapes.grammar import Sentence
 from refseg.datasets.refshapes.train import Sample
-from refseg.methods.losses import dice_loss, focal_loss, place_loss
+from refseg.methods.losses import dice_loss, focal_loss
 from refseg.methods.refsam.model import ImageFeatures, RefSam, TextFeatures
+from refseg.methods.refsam.training.dense_prompts import (
+    alignment_loss,
+    cell_shares,
+    dense_prompt_loss,
+    doubted,
+    mask_prompts,
+)
 from refseg.methods.sam.transforms import normalise_and_pad
 
 SEEN_AT_ONCE = ("appearance", "place", "relation", "order")
@@ -37,6 +44,7 @@ class ClipBatch:
         clip_index: (N,) which clip each sentence is about.
         decoded: (M,) rows whose masks are decoded; the others only say where their object is.
         at_once: (N,) bool, the first frame shows the object and tells that it is the one.
+        others: (N, H, W) float 0/1, all objects of the first frame but the referent.
         before: (N, H, W) as ``masks``, of the frame before, whose track tokens are given; None: no such frame.
     """
 
@@ -46,6 +54,7 @@ class ClipBatch:
     clip_index: Tensor
     decoded: Tensor
     at_once: Tensor
+    others: Tensor
     before: Tensor | None = None
 
 
@@ -66,6 +75,7 @@ def collate(
     flat = normalise_and_pad(frames.flatten(0, 1).permute(0, 3, 1, 2), image_size)
     said: list[tuple[int, Sentence]] = [(i, s) for i, sample in enumerate(samples) for s in sample.sentences]
     masks = [samples[i].labels == (255 if s.object_id is None else int(s.object_id)) for i, s in said]
+    others = [(samples[i].labels[first] > 0) & ~own[first] for (i, _), own in zip(said, masks, strict=True)]
     rows = [n for sample in samples for n in range(len(sample.sentences))]
     stacked = torch.from_numpy(np.stack(masks, axis=1)).float()
     before, stacked = (stacked[0], stacked[1:]) if given else (None, stacked)
@@ -77,6 +87,7 @@ def collate(
         torch.tensor([i for i, _ in said]),
         torch.tensor([r for r, n in enumerate(rows) if decoded is None or n < decoded]),
         told & stacked[0].flatten(1).any(1),
+        torch.from_numpy(np.stack(others)).float(),
         before,
     )
 
@@ -87,8 +98,10 @@ def clip_losses(
     *,
     focal: float,
     alignment: float = 0.0,
+    dense_prompts: float = 0.0,
     tracking: float = 0.0,
     text_dropout: float = 0.0,
+    prompted: bool = False,
 ) -> dict[str, Tensor]:
     """Return the losses of a batch, means over its rows and frames; masks are compared at the logits' resolution.
 
@@ -97,20 +110,32 @@ def clip_losses(
         batch: Clips.
         focal: Weight of the focal loss beside Dice.
         alignment: Weight of :func:`alignment_loss` in the first frame.
+        dense_prompts: Weight of :func:`dense_prompt_loss` there, where there is dense attention.
         tracking: Weight of the distance between track tokens and :func:`place_tokens`.
         text_dropout: Share of the rows that get :data:`WORDLESS` where they have a track token, so that nothing but it
             says what to look for.
+        prompted: The decoder gets mask prompts of the true objects in place of what dense attention gives.
     """
     image = model.encode_image(batch.frames.flatten(0, 1))
     text = model.encode_text([*batch.texts, WORDLESS])
     losses = {"loss": image.embedding.new_zeros(())}
     if len(batch.decoded):
         losses = mask_losses(
-            model, image, text, batch, focal=focal, tracking=tracking, text_dropout=text_dropout
+            model,
+            image,
+            text,
+            batch,
+            focal=focal,
+            tracking=tracking,
+            text_dropout=text_dropout,
+            prompted=prompted and model.hda is not None,
         )
     if alignment:
         losses["alignment"] = alignment_loss(image, text, batch)
         losses["loss"] = losses["loss"] + alignment * losses["alignment"]
+    if dense_prompts and model.hda is not None:
+        losses["dense_prompt"] = dense_prompt_loss(model, image, text, batch)
+        losses["loss"] = losses["loss"] + dense_prompts * losses["dense_prompt"]
     return losses
 
 
@@ -123,6 +148,7 @@ def mask_losses(
     focal: float,
     tracking: float,
     text_dropout: float,
+    prompted: bool = False,
 ) -> dict[str, Tensor]:
     """Return Dice, focal and tracking loss of the decoded rows; arguments as in :func:`clip_losses`."""
     seen = (batch.masks[0] if batch.before is None else batch.before).flatten(1).any(1)
@@ -132,7 +158,7 @@ def mask_losses(
     dice, focals, distances = [], [], []
     truth = batch.masks[:, batch.decoded]
     for (low, tokens), masks in zip(
-        frame_outputs(model, image, text, batch, dropped, track), truth, strict=True
+        frame_outputs(model, image, text, batch, dropped, track, prompted), truth, strict=True
     ):
         wanted = F.adaptive_avg_pool2d(masks[:, None], (low.shape[-2], low.shape[-1]))[:, 0]
         dice.append(dice_loss(low, wanted).mean())
@@ -188,6 +214,7 @@ def frame_outputs(
     batch: ClipBatch,
     dropped: Tensor | None = None,
     track: Tensor | None = None,
+    prompted: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Yield each frame's logits and track tokens in order, the tokens carried on from frame to frame.
 
@@ -198,6 +225,7 @@ def frame_outputs(
         batch: The clips.
         dropped: (N,) bool, rows whose sentence is left out wherever they have a track token.
         track: (M, T, C) track tokens of the first frame, or None.
+        prompted: The decoder gets :func:`mask_prompts` of the true masks, :func:`doubted`.
 
     Yields:
         (M, h, w) of the part of the model's square that the frame fills, and (M, T, C) or None.
@@ -209,30 +237,13 @@ def frame_outputs(
         if dropped is not None and track is not None:
             said = torch.where(dropped[rows], len(batch.texts), rows)
         index = batch.clip_index[rows] + i * batch.frames.shape[1]
-        output = model.decode(image, text.rows(said), index, track)
+        dense = None
+        if prompted:
+            side = image.embedding.shape[-1]
+            shares = cell_shares(batch.masks[i, rows], batch.frames.shape[-1], side)
+            dense = mask_prompts(model, doubted(shares))
+        output = model.decode(image, text.rows(said), index, track, dense)
         low, _ = model.select(output)
         scale = batch.frames.shape[-1] // low.shape[-1]
         track = model.next_track_tokens(output)
         yield low[:, : -(-height // scale), : -(-width // scale)], track
-
-
-def alignment_loss(image: ImageFeatures, text: TextFeatures, batch: ClipBatch) -> Tensor:
-    """Return the mean over rows of -log of how much of a sentence's softmax over all places lies on its object.
-
-    The scores are dense attention's own, sentence by pixel, summed over its maps (equation 4).
-    """
-    rows = batch.at_once.nonzero()[:, 0]
-    if not len(rows):
-        return text.sentence.sum() * 0
-    maps = image.maps or (image.embedding,)
-    side = maps[0].shape[-1]
-    cell = batch.frames.shape[-1] // side
-    height, width = batch.masks.shape[-2:]
-    masks = F.pad(batch.masks[0, rows], (0, side * cell - width, 0, side * cell - height))
-    share = F.avg_pool2d(masks[:, None], cell).flatten(1)
-    inside = torch.zeros(side, side, dtype=torch.bool)
-    inside[: -(-height // cell), : -(-width // cell)] = True
-    sentence = text.sentence[rows]
-    scores = torch.stack([torch.einsum("nc,nchw->nhw", sentence, m[batch.clip_index[rows]]) for m in maps])
-    scores = scores.sum(0).flatten(1) / sentence.shape[1] ** 0.5
-    return place_loss(scores, share, inside.flatten()).mean()

@@ -1,5 +1,4 @@
 import itertools
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,13 +8,12 @@ import torch
 from refseg.datasets.refshapes.random import Stream
 from refseg.datasets.refshapes.train import image_sample
 from refseg.methods.muon import MuonAdamW
+from refseg.methods.refsam import train
 from refseg.methods.refsam.config import CONFIGS
-from refseg.methods.refsam.model import ImageFeatures, TextFeatures, build_refsam
+from refseg.methods.refsam.model import build_refsam
 from refseg.methods.refsam.text import build_tiny_text
 from refseg.methods.refsam.train import RefSamTrainOptions, clip_times, make_batch, parameter_groups
 from refseg.methods.refsam.training.shapes import (
-    ClipBatch,
-    alignment_loss,
     clip_losses,
     collate,
     frame_outputs,
@@ -210,41 +208,25 @@ def test_given_tokens_are_heard(model, given):
     assert not torch.allclose(one, two, atol=1e-6)
 
 
-def _two_maps(scores):
-    """Return features of one image of 4x4 places whose scores against the sentence (1, 1) / sqrt 2 are these."""
-    maps = tuple(s.float().view(1, 1, 4, 4).repeat(1, 2, 1, 1) * 2**0.5 / 2 for s in scores)
-    text = TextFeatures(torch.ones(1, 1, 2), torch.ones(1, 1, dtype=torch.bool), torch.ones(1, 2))
-    return ImageFeatures(maps[0], maps), text
+def test_later_frames_are_often_those_where_an_object_comes_in(monkeypatch):
+    """Nothing was there in the frame before, so nothing but the sentence and the newcomer says what to segment."""
+    options = replace(OPTIONS, processes=1, image_steps=16, given_every=1)
+
+    def entered():
+        batches = [make_batch(options, step, 128) for step in range(options.image_steps)]
+        before = torch.cat([b.before.flatten(1).any(1) for b in batches])
+        return int((~before & (torch.cat([b.masks[0].flatten(1).sum(1) for b in batches]) >= 40)).sum())
+
+    often = entered()
+    monkeypatch.setattr(train, "ENTRIES", 0.0)
+    assert often > 2 * entered()
 
 
-def test_alignment_is_the_share_of_the_softmax_on_the_object():
-    """By hand: 4x4 places of 2 pixels, a frame of 6x8 pixels whose object covers one place and half of another."""
-    torch.manual_seed(0)
-    scores = torch.randn(2, 16)
-    mask = torch.zeros(1, 1, 6, 8)
-    mask[0, 0, 2:4, 2:5] = 1
-    one = torch.ones(1, dtype=torch.bool)
-    batch = ClipBatch(torch.zeros(1, 1, 3, 8, 8), mask, ["x"], torch.tensor([0]), torch.tensor([0]), one)
-    image, text = _two_maps(scores)
-    total = [math.exp(v) for v in scores.sum(0).tolist()]
-    shown = sum(total[:12])
-    wanted = -math.log((total[5] + 0.5 * total[6]) / shown)
-    assert float(alignment_loss(image, text, batch)) == pytest.approx(wanted, abs=1e-5)
-
-
-def test_alignment_asks_for_an_order_and_not_for_a_height():
-    """The same number added to all scores changes nothing; the object's own score does."""
-    torch.manual_seed(0)
-    scores = torch.randn(1, 16)
-    mask = torch.zeros(1, 1, 8, 8)
-    mask[0, 0, :2, :2] = 1
-    one = torch.ones(1, dtype=torch.bool)
-    batch = ClipBatch(torch.zeros(1, 1, 3, 8, 8), mask, ["x"], torch.tensor([0]), torch.tensor([0]), one)
-    plain, raised = (alignment_loss(*_two_maps(s), batch) for s in (scores, scores + 3))
-    torch.testing.assert_close(plain, raised)
-    better = scores.clone()
-    better[0, 0] += 1
-    assert alignment_loss(*_two_maps(better), batch) < plain
+def test_clips_of_given_steps_begin_anywhere_and_go_on_from_there():
+    options = replace(OPTIONS, processes=1, image_steps=0, clip_steps=4, given_every=2)
+    given, plain = (make_batch(options, step, 128) for step in (2, 1))
+    assert given.before is not None and plain.before is None
+    assert len(given.frames) == len(plain.frames) == options.clip_frames
 
 
 def test_clips_start_at_frame_0_and_run_forward():

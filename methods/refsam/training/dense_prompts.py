@@ -1,0 +1,192 @@
+"""What dense attention is taught on RefShapes: which places a sentence means, said as SAM's mask prompts say it.
+
+A dense prompt of SAM is a mask through its prompt encoder, and the decoder adds it to the image embedding as it adds
+what dense attention gives. So the decoder learns to read such prompts while dense attention learns to write them:
+neither waits for the other.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from refseg.methods.losses import place_loss
+from refseg.methods.refsam.model import ImageFeatures, RefSam, TextFeatures
+
+LOGIT = 10.0
+"""Mask logits of a cell that the object fills, and minus those of one that it does not touch."""
+
+OWN, OTHERS, NOTHING = 0.4, 0.4, 0.2
+"""Weights of the cells of the object, of all other objects, and of the rest: most of the rest is easy."""
+
+FILLED = 0.3
+"""A cell counts as the object's from this share on."""
+
+
+class Asked(Protocol):
+    """The part of a batch that is asked for: N sentences about frames of which the first counts."""
+
+    @property
+    def frames(self) -> Tensor:
+        """(T, B, 3, S, S)."""
+        ...
+
+    @property
+    def masks(self) -> Tensor:
+        """(T, N, H, W) 0/1."""
+        ...
+
+    @property
+    def others(self) -> Tensor:
+        """(N, H, W) 0/1, all objects of the first frame but the sentence's."""
+        ...
+
+    @property
+    def clip_index(self) -> Tensor:
+        """(N,) which of the B each sentence is about."""
+        ...
+
+    @property
+    def at_once(self) -> Tensor:
+        """(N,) bool, the first frame shows the object and tells that it is the one."""
+        ...
+
+
+def balance(model: RefSam) -> None:
+    """Set the first weights of what fuses sentence and image so that both count.
+
+    From plain random weights dense attention's output is nearly all image: intermediate maps are tens of units long and
+    a sentence's words two or three, so that what attention found is lost in it, and learnt slowly. Here words are
+    about as long as SAM's own prompts, and dense attention writes the words that it attends to where they were found,
+    in the space that the decoder gets words in.
+    """
+    with torch.no_grad():
+        last = model.cross_modal_mlp[-1]  # type: ignore[index]
+        assert isinstance(last, nn.Linear)
+        last.weight.mul_(3.5)
+        if model.hda is None:
+            return
+        for reduction in model.hda.reductions:
+            assert isinstance(reduction, nn.Conv2d)
+            reduction.weight.mul_(0.25)
+        for attention in model.hda.attentions:
+            weight = attention.conv.weight  # type: ignore[union-attr]
+            assert isinstance(weight, Tensor)
+            of_text, of_visual = weight.chunk(2, dim=1)
+            of_text.copy_(0.5 * torch.eye(len(weight))[:, :, None, None])
+            of_visual.mul_(0.05)
+
+
+def cell_shares(masks: Tensor, square: int, side: int) -> Tensor:
+    """Return (N, side, side): how much of each cell of the model's square (N, H, W) masks fill."""
+    height, width = masks.shape[-2:]
+    padded = F.pad(masks, (0, square - width, 0, square - height))
+    return F.avg_pool2d(padded[:, None], square // side)[:, 0]
+
+
+def frame_cells(size: tuple[int, int], square: int, side: int) -> Tensor:
+    """Return (side, side) bool, the cells that a frame (H, W) reaches into."""
+    cell = square // side
+    inside = torch.zeros(side, side, dtype=torch.bool)
+    inside[: -(-size[0] // cell), : -(-size[1] // cell)] = True
+    return inside
+
+
+def doubted(shares: Tensor) -> Tensor:
+    """Return shares as dense attention will find them at best: weaker, uneven, with another place that half fits."""
+    n = len(shares)
+    own, other = (torch.rand(n, 1, 1) for _ in range(2))
+    own = 0.5 + 0.5 * own
+    elsewhere = shares[torch.randperm(n)]
+    mixed = torch.maximum(shares * own, elsewhere * own * 0.7 * other)
+    return (mixed + 0.08 * torch.randn_like(mixed)).clamp(0, 1)
+
+
+@torch.no_grad()
+def mask_prompts(model: RefSam, shares: Tensor) -> Tensor:
+    """Return SAM's mask prompts (N, C, side, side) of what share (N, side, side) of each cell is meant."""
+    encoder = model.sam.prompt_encoder
+    logits = LOGIT * (2 * shares[:, None] - 1)
+    prompts: Tensor = encoder.mask_downscaling(F.interpolate(logits, encoder.mask_input_size, mode="nearest"))
+    return prompts
+
+
+def cell_weights(shares: Tensor, others: Tensor, inside: Tensor) -> Tensor:
+    """Return (N, side, side) weights of cells, each kind's summing to what it counts; see :data:`OWN`.
+
+    Args:
+        shares: (N, side, side) of the object.
+        others: (N, side, side) of all others.
+        inside: (side, side) from :func:`frame_cells`.
+    """
+
+    def spread(x: Tensor) -> Tensor:
+        return x / x.sum((-2, -1), keepdim=True).clamp(min=1)
+
+    free = shares < 0.01
+    rest = (free & (others < 0.01) & inside).float()
+    return OWN * spread(shares) + OTHERS * spread(others * free) + NOTHING * spread(rest)
+
+
+def dense_prompt_loss(model: RefSam, image: ImageFeatures, text: TextFeatures, batch: Asked) -> Tensor:
+    """Return the mean squared distance between dense attention's output and :func:`mask_prompts` of the objects.
+
+    As a share of that between a full and an empty mask's prompt; weighted by :func:`cell_weights`, the mean of the rows
+    that can be told at once.
+    """
+    rows = batch.at_once.nonzero()[:, 0]
+    if not len(rows):
+        return text.sentence.sum() * 0
+    square, side = batch.frames.shape[-1], image.embedding.shape[-1]
+    masks = batch.masks[0, rows]
+    shares, others = (cell_shares(m, square, side) for m in (masks, batch.others[rows]))
+    inside = frame_cells((masks.shape[-2], masks.shape[-1]), square, side)
+    found = model.dense_prompts(image, text.rows(rows), batch.clip_index[rows])
+    full, empty = mask_prompts(model, torch.stack([torch.ones(side, side), torch.zeros(side, side)]))
+    unit = (full - empty).square().sum(0).mean()
+    off = (found - mask_prompts(model, shares)).square().sum(1) / unit
+    return (off * cell_weights(shares, others, inside)).sum((-2, -1)).mean()
+
+
+def alignment_loss(image: ImageFeatures, text: TextFeatures, batch: Asked) -> Tensor:
+    """Return how badly dense attention's softmax over words tells a sentence's places, the mean over rows.
+
+    What counts is the last token, which T5 ends every sentence with: it is the same in all of them, so that what is
+    attended by it can be told from what other words attend. The logit of its share, summed over the maps, is trained
+    twice: of all places those of the object come first, and each place by itself is the object's or not.
+    """
+    rows = batch.at_once.nonzero()[:, 0]
+    if not len(rows):
+        return text.sentence.sum() * 0
+    maps = image.maps or (image.embedding,)
+    square, side = batch.frames.shape[-1], maps[0].shape[-1]
+    masks = batch.masks[0, rows]
+    shares, others = (cell_shares(m, square, side) for m in (masks, batch.others[rows]))
+    inside = frame_cells((masks.shape[-2], masks.shape[-1]), square, side)
+    logits = last_token_logits(maps, text.rows(rows), batch.clip_index[rows])
+    ranked = place_loss(logits, shares.flatten(1), inside.flatten())
+    alone = F.binary_cross_entropy_with_logits(logits, (shares > FILLED).float().flatten(1), reduction="none")
+    return (ranked + (alone * cell_weights(shares, others, inside).flatten(1)).sum(1)).mean()
+
+
+def last_token_logits(maps: tuple[Tensor, ...], text: TextFeatures, index: Tensor) -> Tensor:
+    """Return (N, h·w): the logit of the last token's share in each map's softmax (equation 4), summed over the maps.
+
+    Args:
+        maps: (B, C, h, w) each.
+        text: N sentences.
+        index: (N,) which of the B each is about.
+    """
+    bank = torch.cat([text.sentence[:, None], text.words], dim=1)
+    kept = F.pad(text.mask, (1, 0), value=True)
+    last = F.one_hot(text.mask.sum(1), bank.shape[1]).bool()
+    logits = []
+    for visual in maps:
+        pixels = visual.flatten(2).index_select(0, index)
+        scores = (bank @ pixels / bank.shape[-1] ** 0.5).masked_fill(~kept[:, :, None], -torch.inf)
+        others = scores.masked_fill(last[:, :, None], -torch.inf).logsumexp(1)
+        logits.append(scores[last] - others)
+    return torch.stack(logits).sum(0)
