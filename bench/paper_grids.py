@@ -35,12 +35,12 @@ IMAGES = Training(
     "images",
     "refsam_refshapes",
     {
-        "image_steps": "1000",
-        "align_steps": "300",
+        "image_steps": "400",
+        "align_steps": "150",
         "clip_steps": "0",
         "itm_token": "none",
-        "evaluate_every": "250",
-        "warmup": "100",
+        "evaluate_every": "200",
+        "warmup": "50",
     },
     takes=_ON_IMAGES,
     quick={"image_steps": "2", "align_steps": "0", "images": "4", **_QUICK},
@@ -50,13 +50,13 @@ CLIPS = Training(
     "refsam_refshapes",
     {
         "image_steps": "0",
-        "clip_steps": "300",
+        "clip_steps": "150",
         "clip_frames": "3",
         "clip_lr_factor": "1",
         "given_every": "0",
         "start": "{images}",
-        "warmup": "50",
-        "evaluate_every": "100",
+        "warmup": "30",
+        "evaluate_every": "75",
     },
     quick={"clip_steps": "2", "clips": "3", **_QUICK},
 )
@@ -242,7 +242,7 @@ def learning_rate() -> Grid:
             for a, b in pairs
         )
 
-    tiny = rows(1e-3, 5e-4, "MLP and DA 1e-4, decoder 1e-6")
+    tiny = rows(1e-3, 1e-3, "MLP and DA 1e-4, decoder 1e-6")
     return _grid(
         "learning_rate",
         "Learning rates",
