@@ -11,6 +11,9 @@ Three things of transformers 5.23 are in the way of a training from nothing, and
 Beside them, in every stage: of all cells or queries, the words of a phrase are to score the wanted ones above the rest
 (:func:`alignment`). A focal loss asks of each of them alone whether the words fit, which says little of two objects
 that differ by one word.
+
+And in place of pre-trained image and text encoders, which the original begins with: the features that enter the
+encoder are to name each object's attributes by the words for them (:func:`naming_loss`).
 """
 
 from __future__ import annotations
@@ -35,6 +38,9 @@ from refseg.methods.losses import place_loss
 ALIGN = 2.0
 """Weight of the alignment."""
 
+NAMING = 12.0
+"""Weight of the naming."""
+
 CENTRE = 0.35
 """Share of an object's box, around its centre, whose cells are trained to find it."""
 
@@ -52,6 +58,19 @@ class Targets:
     tokens: Tensor
 
 
+@dataclass(frozen=True)
+class Looks:
+    """How the objects of one image look, wanted or not.
+
+    Attributes:
+        boxes: (K, 4) cx, cy, w, h in 0..1.
+        values: (K, A) int64, the value of each of A attributes.
+    """
+
+    boxes: Tensor
+    values: Tensor
+
+
 class _ImageLoss(GroundingDinoImageLoss):
     """transformers' loss with each image's own phrases; ``wanted`` is what it last asked of queries and tokens."""
 
@@ -66,7 +85,12 @@ class _ImageLoss(GroundingDinoImageLoss):
 
 
 def detection_losses(
-    model: Any, inputs: Mapping[str, Tensor], targets: Sequence[Targets], strides: Sequence[int]
+    model: Any,
+    inputs: Mapping[str, Tensor],
+    targets: Sequence[Targets],
+    strides: Sequence[int],
+    looks: Sequence[Looks] = (),
+    words: Sequence[Tensor] = (),
 ) -> dict[str, Tensor]:
     """Return the losses of a batch; ``"loss"`` is minimised, and the others are parts of it before their weights.
 
@@ -75,6 +99,8 @@ def detection_losses(
         inputs: Its inputs for B images with a text each.
         targets: One for each image.
         strides: Pixels between two cells of each of the model's feature levels.
+        looks: One for each image, for the naming; empty: nothing is named.
+        words: Text features (V, C) of every attribute's values; see :func:`naming_loss`.
     """
     config = model.config
     weights = {
@@ -113,18 +139,50 @@ def detection_losses(
 
     model.loss_function = decoder_loss
     labels = [{"boxes": t.boxes, "class_labels": torch.arange(len(t.boxes))} for t in targets]
-    out = model(**inputs, labels=labels)
+    out = model(**inputs, labels=labels, output_hidden_states=True)
     height, width = inputs["pixel_values"].shape[-2:]
+    grid = cells((height, width), strides)
     first = first_stage_losses(
         out.enc_outputs_class,
         out.enc_outputs_coord_logits.sigmoid(),
         targets,
         inputs["attention_mask"].bool(),
-        cells((height, width), strides),
+        grid,
         config.focal_alpha,
     )
     first_stage = weighted(first, weights)
-    return {"loss": out.loss + first_stage, **last, "first_stage": first_stage}
+    losses = {"loss": out.loss + first_stage, **last, "first_stage": first_stage}
+    if looks:
+        losses["naming"] = naming_loss(out.encoder_vision_hidden_states[0], words, looks, grid)
+        losses["loss"] = losses["loss"] + NAMING * losses["naming"]
+    return losses
+
+
+def naming_loss(features: Tensor, words: Sequence[Tensor], looks: Sequence[Looks], grid: Tensor) -> Tensor:
+    """Return the cross entropy of naming objects' attributes, summed over attributes; 0 where there is no object.
+
+    A cell near an object's centre names its value of an attribute by the scaled dot product with the values' words, so
+    that what is seen and what is said come to lie in one space before anything mixes them. SAM's tiny training has
+    classifiers there, which know no words.
+
+    Args:
+        features: (B, S, C) of the cells of all levels, before text meets them.
+        words: Text features (V, C) of every attribute's values.
+        looks: One for each image.
+        grid: (S, 4) from :func:`cells`.
+    """
+    seen, true = [features[0, :0]], [torch.empty(0, len(words), dtype=torch.int64)]
+    for row, look in enumerate(looks):
+        found, _ = assign(look.boxes, grid)
+        at = (found >= 0).nonzero()[:, 0]
+        seen.append(features[row, at])
+        true.append(look.values[found[at]])
+    cell, value = torch.cat(seen), torch.cat(true)
+    if not len(cell):
+        return features.new_zeros(())
+    scale = features.shape[-1] ** -0.5
+    losses = [F.cross_entropy(cell @ w.T * scale, value[:, i]) for i, w in enumerate(words)]
+    return torch.stack(losses).sum()
 
 
 def weighted(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

@@ -7,15 +7,24 @@ from transformers.loss.loss_grounding_dino import GroundingDinoForObjectDetectio
 
 from refseg.methods.grounding_dino import losses
 from refseg.methods.grounding_dino.losses import (
+    Looks,
     Targets,
     alignment,
     assign,
     cells,
     detection_losses,
     first_stage_losses,
+    naming_loss,
 )
-from refseg.methods.grounding_dino.samples import make_batch, phrase_tokens
-from refseg.methods.grounding_dino.tiny import STRIDES, build_tiny, initialise, tiny_tokenizer
+from refseg.methods.grounding_dino.samples import NamingBatch, make_batch, phrase_tokens
+from refseg.methods.grounding_dino.tiny import (
+    STRIDES,
+    build_tiny,
+    initialise,
+    tiny_tokenizer,
+    word_features,
+)
+from refseg.methods.grounding_dino.train import losses_of
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +102,7 @@ def test_everything_but_the_unused_is_trained(batch):
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
     for _ in range(2):
         optimizer.zero_grad()
-        detection_losses(model, batch.inputs, batch.targets, STRIDES)["loss"].backward()
+        losses_of(model, batch)["loss"].backward()
         optimizer.step()
     still = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()}
     allowed = ("bias", "attention_weights", "word_embeddings", "position_embeddings", "token_type")
@@ -141,6 +150,65 @@ def test_first_stage_wants_the_words_and_the_box_of_the_object(batch):
     assert all(float(v) < 1e-3 for v in perfect.values())
     wrong = first_stage_losses(-logits, boxes + 0.1, batch.targets, mask, grid, 0.25)
     assert wrong["loss_ce"] > 10 and float(wrong["loss_bbox"]) == pytest.approx(0.4, rel=1e-4)
+
+
+def test_cells_of_an_object_are_to_be_named_by_its_words():
+    grid = cells((112, 128), STRIDES)
+    looks = [
+        Looks(torch.tensor([[0.25, 0.25, 0.3, 0.3], [0.75, 0.75, 0.3, 0.3]]), torch.tensor([[0, 1], [2, 0]])),
+        Looks(torch.empty(0, 4), torch.empty(0, 2, dtype=torch.int64)),
+    ]
+    words = [torch.eye(16)[:3], torch.eye(16)[3:5]]
+    found, _ = assign(looks[0].boxes, grid)
+    features = torch.zeros(2, len(grid), 16)
+    # Nothing is said for one value or the other: the attributes' numbers of values, as surprises.
+    assert float(naming_loss(features, words, looks, grid)) == pytest.approx(np.log(3) + np.log(2))
+    for number, values in enumerate(looks[0].values):
+        for word, value in zip(words, values, strict=True):
+            features[0, found == number] += 100 * word[value]
+    assert float(naming_loss(features, words, looks, grid)) < 1e-4
+    # Cells outside of objects and images without any name nothing.
+    features[0, found < 0] = features[1] = -50.0
+    assert float(naming_loss(features, words, looks, grid)) < 1e-4
+    # The scale: a dot product over the square root of the width.
+    features[0, found >= 0] = 4 * torch.eye(16)[0]
+    first, second = (found == 0).sum(), (found == 1).sum()
+    right, wrong = np.log(np.e + 2) - 1, np.log(np.e + 2)
+    expected = float(first * right + second * wrong) / float(first + second) + np.log(2)
+    assert float(naming_loss(features, words, looks, grid)) == pytest.approx(expected, rel=1e-5)
+    assert float(naming_loss(features[1:], words, looks[1:], grid)) == 0
+
+
+def test_naming_adds_to_the_loss_and_teaches_what_comes_before_image_and_text_meet(model, batch):
+    plain = detection_losses(model, batch.inputs, batch.targets, STRIDES)
+    named = losses_of(model, batch)
+    assert "naming" not in plain
+    torch.testing.assert_close(named["loss"], plain["loss"] + losses.NAMING * named["naming"])
+    model.zero_grad()
+    named["naming"].backward()
+    taught = {n for n, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    assert {n.split(".")[1] for n in taught} == {
+        "backbone", "input_proj_vision", "text_backbone", "text_projection",
+    }  # fmt: skip
+
+
+def test_backbones_alone_name_as_the_whole_network_does(model, batch):
+    """The first steps of a training, in which nothing else is computed, against the others."""
+    alone = losses_of(model, NamingBatch(batch.inputs["pixel_values"], batch.looks))
+    whole = losses_of(model, batch)
+    torch.testing.assert_close(alone["naming"], whole["naming"])
+    torch.testing.assert_close(alone["loss"], losses.NAMING * alone["naming"])
+    assert {*alone} == {"loss", "naming"}
+
+
+def test_words_alone_are_what_they_are_in_a_text_of_phrases(model):
+    """A phrase of one word sees nothing of the others, so that naming and finding speak of the same words."""
+    words = ("red", "star", "small")
+    tokens = tiny_tokenizer()(["red. star. small."], return_token_type_ids=True, return_tensors="pt")
+    with torch.no_grad():
+        out = model(pixel_values=torch.zeros(1, 5, 112, 128), **tokens, output_hidden_states=True)
+        alone = word_features(model, words)
+    torch.testing.assert_close(alone, out.encoder_text_hidden_states[0][0, [1, 3, 5]])
 
 
 def test_alignment_is_the_share_of_the_wanted_places_among_those_that_count():
