@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers.image_transforms import center_to_corners_format
-from transformers.loss.loss_for_object_detection import generalized_box_iou
+from transformers.loss.loss_for_object_detection import box_iou, generalized_box_iou
 from transformers.loss.loss_grounding_dino import (
     GroundingDinoHungarianMatcher,
     GroundingDinoImageLoss,
@@ -133,7 +133,8 @@ def detection_losses(
             outputs = {"logits": layer[0], "pred_boxes": layer[1], "label_maps": maps, "text_mask": text_mask}
             last.update(criterion(outputs, labels))
             every = torch.ones(logits.shape[:2], dtype=torch.bool)
-            last["align"] = alignment(layer[0], criterion.wanted, every)
+            said = criterion.wanted.bool() | on_objects(layer[1], targets, maps)
+            last["align"] = alignment(layer[0], said, every)
             total = total + weighted(last, weights)
         return total, last, None
 
@@ -183,6 +184,25 @@ def naming_loss(features: Tensor, words: Sequence[Tensor], looks: Sequence[Looks
     scale = features.shape[-1] ** -0.5
     losses = [F.cross_entropy(cell @ w.T * scale, value[:, i]) for i, w in enumerate(words)]
     return torch.stack(losses).sum()
+
+
+def on_objects(boxes: Tensor, targets: Sequence[Targets], tokens: Sequence[Tensor]) -> Tensor:
+    """Return (B, Q, N) bool: the tokens of the wanted object that a query's box lies on, by an IoU above 0.5.
+
+    The matching gives an object one of the many queries that lie on it. The others are no other object, and telling
+    them apart is not what the alignment is to teach.
+
+    Args:
+        boxes: (B, Q, 4) cx, cy, w, h.
+        targets: One for each image.
+        tokens: (K, N) of each image's objects.
+    """
+    corners: Any = center_to_corners_format
+    found = []
+    for own, target, words in zip(boxes.detach(), targets, tokens, strict=True):
+        overlap, _ = box_iou(corners(own), corners(target.boxes))  # type: ignore[no-untyped-call]
+        found.append((overlap > 0.5).float() @ words > 0)
+    return torch.stack(found)
 
 
 def weighted(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

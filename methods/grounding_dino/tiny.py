@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -53,6 +54,7 @@ def tiny_configuration() -> Any:
         backbone_config=backbone,
         text_config=text,
         num_queries=20,
+        embedding_init_target=False,
         d_model=128,
         encoder_layers=3,
         encoder_ffn_dim=256,
@@ -99,6 +101,9 @@ def build_tiny() -> Any:
     from transformers import GroundingDinoForObjectDetection
 
     model = GroundingDinoForObjectDetection(tiny_configuration())
+    # Queries begin as the cells that were found; for this transformers 5.23 reads two attributes that it never set.
+    model.model.query_position_embeddings = SimpleNamespace(weight=None)
+    model.model.d_model = model.config.d_model
     model.model.unfreeze_backbone()
     return model
 

@@ -62,8 +62,8 @@ class DetectorTrainOptions:
     naming_steps: int = 500
     naming_images: int = 16
     naming_lr: float = 3e-3
-    steps: int = 3000
-    images: int = 12
+    steps: int = 1500
+    images: int = 8
     alone_first: float = 0.2
     alone_last: float = 0.6
     lr: float = 1e-3
@@ -71,7 +71,7 @@ class DetectorTrainOptions:
     warmup: int = 60
     seed: int = 0
     processes: int = 1
-    evaluate_every: int = 400
+    evaluate_every: int = 500
     watch: int = 80
 
 

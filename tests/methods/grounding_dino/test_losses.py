@@ -15,6 +15,7 @@ from refseg.methods.grounding_dino.losses import (
     detection_losses,
     first_stage_losses,
     naming_loss,
+    on_objects,
 )
 from refseg.methods.grounding_dino.samples import NamingBatch, make_batch, phrase_tokens
 from refseg.methods.grounding_dino.tiny import (
@@ -224,6 +225,36 @@ def test_alignment_is_the_share_of_the_wanted_places_among_those_that_count():
     wanted[0, 3, 1] = 1  # The second word means a place of share 0.5.
     assert float(alignment(logits, wanted, every)) == pytest.approx(-(np.log(0.6) + np.log(0.5)) / 2)
     assert float(alignment(logits, 0 * wanted, every)) == 0
+
+
+def test_queries_on_an_object_are_known_by_their_boxes():
+    target = Targets(torch.tensor([[0.3, 0.3, 0.2, 0.2], [0.7, 0.7, 0.2, 0.2]]), torch.eye(2, 3))
+    nothing = Targets(torch.empty(0, 4), torch.empty(0, 3))
+    # The object, the object moved by a quarter (an IoU of 0.6) and by a half (1/3), the other, and none.
+    boxes = torch.tensor([[0.3, 0.3], [0.35, 0.3], [0.4, 0.3], [0.7, 0.7], [0.3, 0.7]])
+    boxes = torch.cat([boxes, torch.full((5, 2), 0.2)], 1).expand(2, -1, -1)
+    found = on_objects(boxes, [target, nothing], [target.tokens, nothing.tokens])
+    first, second, none = [True, False, False], [False, True, False], [False] * 3
+    assert found.tolist() == [[first, first, none, second, none], [none] * 5]
+
+
+def test_alignment_asks_for_any_of_the_queries_on_an_object(model, batch, monkeypatch):
+    """Which of them the matching takes is no matter."""
+    asked = []
+    monkeypatch.setattr(
+        losses,
+        "alignment",
+        lambda logits, wanted, counts: asked.append(wanted.bool()) or logits.new_zeros(()),
+    )
+    monkeypatch.setattr(losses, "on_objects", lambda boxes, targets, tokens: torch.zeros(4, 20, 256) > 0)
+    with torch.no_grad():
+        detection_losses(model, batch.inputs, batch.targets, STRIDES)
+        monkeypatch.setattr(losses, "on_objects", lambda boxes, targets, tokens: torch.ones(4, 20, 256) > 0)
+        detection_losses(model, batch.inputs, batch.targets, STRIDES)
+    # Two decoder layers and the first stage a pass; without boxes, one query an object.
+    assert len(asked) == 6
+    assert [int(w.any(2).sum()) for w in asked[:2]] == [batch.objects] * 2
+    assert all(w.all() for w in asked[3:5])
 
 
 def test_alignment_has_a_gradient_beside_words_that_no_text_has():
