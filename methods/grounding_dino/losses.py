@@ -13,7 +13,7 @@ Beside them, in every stage: of all cells or queries, the words of a phrase are 
 that differ by one word.
 
 And in place of pre-trained image and text encoders, which the original begins with: the features that enter the
-encoder are to name each object's attributes by the words for them (:func:`naming_loss`).
+encoder are to name each object's attributes and its place by the words for them (:func:`naming_loss`).
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ ALIGN = 2.0
 
 NAMING = 12.0
 """Weight of the naming."""
+
+PLACES = 4.0
+"""Weight of places among what is named."""
 
 CENTRE = 0.35
 """Share of an object's box, around its centre, whose cells are trained to find it."""
@@ -71,6 +74,19 @@ class Looks:
     values: Tensor
 
 
+@dataclass(frozen=True)
+class Words:
+    """Text features of the words that objects are named by.
+
+    Attributes:
+        values: (V, C) of every attribute's values.
+        sides: (2, P, 2, C) of P pairs of words for left and right, and of P for top and bottom.
+    """
+
+    values: Sequence[Tensor]
+    sides: Tensor
+
+
 class _ImageLoss(GroundingDinoImageLoss):
     """transformers' loss with each image's own phrases; ``wanted`` is what it last asked of queries and tokens."""
 
@@ -90,7 +106,7 @@ def detection_losses(
     targets: Sequence[Targets],
     strides: Sequence[int],
     looks: Sequence[Looks] = (),
-    words: Sequence[Tensor] = (),
+    words: Words | None = None,
 ) -> dict[str, Tensor]:
     """Return the losses of a batch; ``"loss"`` is minimised, and the others are parts of it before their weights.
 
@@ -99,8 +115,8 @@ def detection_losses(
         inputs: Its inputs for B images with a text each.
         targets: One for each image.
         strides: Pixels between two cells of each of the model's feature levels.
-        looks: One for each image, for the naming; empty: nothing is named.
-        words: Text features (V, C) of every attribute's values; see :func:`naming_loss`.
+        looks: One for each image, for the naming.
+        words: What they are named by; None: nothing is named.
     """
     config = model.config
     weights = {
@@ -153,37 +169,46 @@ def detection_losses(
     )
     first_stage = weighted(first, weights)
     losses = {"loss": out.loss + first_stage, **last, "first_stage": first_stage}
-    if looks:
+    if words is not None:
         losses["naming"] = naming_loss(out.encoder_vision_hidden_states[0], words, looks, grid)
         losses["loss"] = losses["loss"] + NAMING * losses["naming"]
     return losses
 
 
-def naming_loss(features: Tensor, words: Sequence[Tensor], looks: Sequence[Looks], grid: Tensor) -> Tensor:
-    """Return the cross entropy of naming objects' attributes, summed over attributes; 0 where there is no object.
+def naming_loss(features: Tensor, words: Words, looks: Sequence[Looks], grid: Tensor) -> Tensor:
+    """Return the cross entropy of naming objects' attributes and places, summed; 0 where there is no object.
 
     A cell near an object's centre names its value of an attribute by the scaled dot product with the values' words, so
     that what is seen and what is said come to lie in one space before anything mixes them. SAM's tiny training has
-    classifiers there, which know no words.
+    classifiers there, which know no words. Left and right, top and bottom are named likewise, by how far the object's
+    centre lies on either side: nothing else asks the backbone to keep the places that it is shown.
 
     Args:
         features: (B, S, C) of the cells of all levels, before text meets them.
-        words: Text features (V, C) of every attribute's values.
+        words: What objects are named by.
         looks: One for each image.
         grid: (S, 4) from :func:`cells`.
     """
-    seen, true = [features[0, :0]], [torch.empty(0, len(words), dtype=torch.int64)]
+    seen, true, centres = (
+        [features[0, :0]],
+        [torch.empty(0, len(words.values), dtype=torch.int64)],
+        [grid[:0, :2]],
+    )
     for row, look in enumerate(looks):
         found, _ = assign(look.boxes, grid)
         at = (found >= 0).nonzero()[:, 0]
         seen.append(features[row, at])
         true.append(look.values[found[at]])
+        centres.append(look.boxes[found[at], :2])
     cell, value = torch.cat(seen), torch.cat(true)
     if not len(cell):
         return features.new_zeros(())
     scale = features.shape[-1] ** -0.5
-    losses = [F.cross_entropy(cell @ w.T * scale, value[:, i]) for i, w in enumerate(words)]
-    return torch.stack(losses).sum()
+    losses = [F.cross_entropy(cell @ w.T * scale, value[:, i]) for i, w in enumerate(words.values)]
+    away = torch.einsum("nc,apc->nap", cell, words.sides[:, :, 1] - words.sides[:, :, 0]) * scale
+    wanted = torch.cat(centres)[..., None].expand_as(away)
+    places = 2 * F.binary_cross_entropy_with_logits(away, wanted)
+    return torch.stack(losses).sum() + PLACES * places
 
 
 def on_objects(boxes: Tensor, targets: Sequence[Targets], tokens: Sequence[Tensor]) -> Tensor:

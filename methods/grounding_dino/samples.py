@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from refseg.datasets.refshapes.facts import VISIBLE_PIXELS
-from refseg.datasets.refshapes.grammar import HELD_OUT, TYPE_WEIGHTS, VALUES
+from refseg.datasets.refshapes.grammar import HELD_OUT, VALUES
 from refseg.datasets.refshapes.random import Stream
 from refseg.datasets.refshapes.scene import Look
 from refseg.datasets.refshapes.train import Sample, clip_sample, image_sample
@@ -20,6 +20,8 @@ from refseg.methods.grounding_dino.losses import Looks, Targets
 from refseg.methods.grounding_dino.preprocess import caption, preprocess, with_places
 from refseg.methods.grounding_dino.tiny import SIDES, tiny_tokenizer
 
+WEIGHTS = {"appearance": 26, "place": 26, "motion": 4, "relation": 38, "order": 6}
+"""What sentences about a video's first frame are about: more of what is hard to learn than is asked later."""
 SENTENCES = 10
 PHRASES = 4
 """Most sentences about one object, and descriptions that any number of objects may fit, in one text."""
@@ -87,8 +89,8 @@ def _draw(seed: int, index: int, alone: float) -> tuple[Sample, list[Phrase]]:
     """Draw a frame with its phrases: one sentence, or several and descriptions beside them."""
     rng = Stream(seed, index, 11)
     # Frame 0 with sentences about the whole video is what is asked for; any frame shows objects that cover others.
-    if rng.chance(0.6):
-        sample = clip_sample(seed, index, SENTENCES, [0], no_target=5, weights=TYPE_WEIGHTS)
+    if rng.chance(0.7):
+        sample = clip_sample(seed, index, SENTENCES, [0], no_target=5, weights=WEIGHTS)
     else:
         sample = image_sample(seed, index, SENTENCES, no_target=5)
     said = [

@@ -18,7 +18,7 @@ from refseg.datasets.refshapes.grammar import VALUES
 from refseg.datasets.refshapes.train import DEV_SEED, VERSION, clip_sample
 from refseg.methods.boxes import tight_box
 from refseg.methods.grounding_dino.detector import GroundingDino
-from refseg.methods.grounding_dino.losses import NAMING, cells, detection_losses, naming_loss
+from refseg.methods.grounding_dino.losses import NAMING, Words, cells, detection_losses, naming_loss
 from refseg.methods.grounding_dino.samples import (
     DetectionBatch,
     NamingBatch,
@@ -38,6 +38,9 @@ from refseg.methods.muon import MuonAdamW, muon_groups
 from refseg.methods.training import Training, cosine_with_warmup, decay_groups, recipe_options
 
 METHOD = "grounding_dino_tiny"
+
+SIDES_SAID = ("left", "right", "leftmost", "rightmost", "top", "bottom", "topmost", "bottommost")
+"""Words for the sides of an image, across and then down, in pairs."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,10 @@ class DetectorTrainOptions:
         watch: Fresh frames that the ``dev_`` figures are of.
     """
 
-    naming_steps: int = 500
+    naming_steps: int = 400
     naming_images: int = 16
     naming_lr: float = 3e-3
-    steps: int = 1500
+    steps: int = 1300
     images: int = 8
     alone_first: float = 0.2
     alone_last: float = 0.6
@@ -71,7 +74,7 @@ class DetectorTrainOptions:
     warmup: int = 60
     seed: int = 0
     processes: int = 1
-    evaluate_every: int = 500
+    evaluate_every: int = 400
     watch: int = 80
 
 
@@ -167,14 +170,16 @@ def draw(options: DetectorTrainOptions, step: int, rank: int = 0) -> DetectionBa
 
 
 def losses_of(model: Any, batch: DetectionBatch | NamingBatch) -> dict[str, torch.Tensor]:
-    """Return the losses of a batch; objects are named by RefShapes' words for their looks."""
-    words = word_features(model, [v for values in VALUES.values() for v in values])
-    by_attribute = torch.split(words, [len(values) for values in VALUES.values()])
+    """Return the losses of a batch; objects are named by RefShapes' words for looks and places."""
+    values = [value for values in VALUES.values() for value in values]
+    features = word_features(model, [*values, *SIDES_SAID])
+    by_attribute = torch.split(features[: len(values)], [len(values) for values in VALUES.values()])
+    words = Words(by_attribute, features[len(values) :].view(2, -1, 2, features.shape[-1]))
     if isinstance(batch, NamingBatch):
         grid = cells((batch.images.shape[-2], batch.images.shape[-1]), STRIDES)
-        naming = naming_loss(image_features(model, batch.images), by_attribute, batch.looks, grid)
+        naming = naming_loss(image_features(model, batch.images), words, batch.looks, grid)
         return {"loss": NAMING * naming, "naming": naming}
-    return detection_losses(model, batch.inputs, batch.targets, STRIDES, batch.looks, by_attribute)
+    return detection_losses(model, batch.inputs, batch.targets, STRIDES, batch.looks, words)
 
 
 def recipe(request: TrainRequest) -> Mapping[str, float]:

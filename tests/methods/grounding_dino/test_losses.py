@@ -9,6 +9,7 @@ from refseg.methods.grounding_dino import losses
 from refseg.methods.grounding_dino.losses import (
     Looks,
     Targets,
+    Words,
     alignment,
     assign,
     cells,
@@ -153,19 +154,20 @@ def test_first_stage_wants_the_words_and_the_box_of_the_object(batch):
     assert wrong["loss_ce"] > 10 and float(wrong["loss_bbox"]) == pytest.approx(0.4, rel=1e-4)
 
 
-def test_cells_of_an_object_are_to_be_named_by_its_words():
+def test_cells_of_an_object_are_to_be_named_by_its_words(monkeypatch):
+    monkeypatch.setattr(losses, "PLACES", 0.0)
     grid = cells((112, 128), STRIDES)
     looks = [
         Looks(torch.tensor([[0.25, 0.25, 0.3, 0.3], [0.75, 0.75, 0.3, 0.3]]), torch.tensor([[0, 1], [2, 0]])),
         Looks(torch.empty(0, 4), torch.empty(0, 2, dtype=torch.int64)),
     ]
-    words = [torch.eye(16)[:3], torch.eye(16)[3:5]]
+    words = Words([torch.eye(16)[:3], torch.eye(16)[3:5]], torch.zeros(2, 1, 2, 16))
     found, _ = assign(looks[0].boxes, grid)
     features = torch.zeros(2, len(grid), 16)
     # Nothing is said for one value or the other: the attributes' numbers of values, as surprises.
     assert float(naming_loss(features, words, looks, grid)) == pytest.approx(np.log(3) + np.log(2))
     for number, values in enumerate(looks[0].values):
-        for word, value in zip(words, values, strict=True):
+        for word, value in zip(words.values, values, strict=True):
             features[0, found == number] += 100 * word[value]
     assert float(naming_loss(features, words, looks, grid)) < 1e-4
     # Cells outside of objects and images without any name nothing.
@@ -178,6 +180,29 @@ def test_cells_of_an_object_are_to_be_named_by_its_words():
     expected = float(first * right + second * wrong) / float(first + second) + np.log(2)
     assert float(naming_loss(features, words, looks, grid)) == pytest.approx(expected, rel=1e-5)
     assert float(naming_loss(features[1:], words, looks[1:], grid)) == 0
+
+
+def test_sides_are_named_by_how_far_the_centre_lies_there():
+    grid = cells((112, 128), STRIDES)
+    centre = torch.tensor([0.2, 0.7])
+    looks = [Looks(torch.cat([centre, torch.tensor([0.3, 0.3])])[None], torch.zeros(1, 1, dtype=torch.int64))]
+    # One attribute of one value costs nothing. Two pairs of words across, two down: the second of each pair is one axis
+    # of the features.
+    sides = torch.zeros(2, 2, 2, 4)
+    sides[0, :, 1, 0] = sides[1, :, 1, 1] = 1
+
+    def loss(at):
+        # A score of s is a probability of sigmoid(s); half of the features counts, as they are 4 wide.
+        features = torch.zeros(1, len(grid), 4)
+        features[..., :2] = 2 * torch.tensor(at).logit()
+        return float(naming_loss(features, Words([torch.zeros(1, 4)], sides), looks, grid))
+
+    least = sum(-p * np.log(p) - (1 - p) * np.log(1 - p) for p in (0.2, 0.7))
+    assert loss([0.2, 0.7]) == pytest.approx(losses.PLACES * least, rel=1e-5)
+    for off in ([0.25, 0.7], [0.15, 0.7], [0.2, 0.75], [0.2, 0.65]):
+        assert loss(off) > losses.PLACES * least + 1e-3
+    wrong = -0.2 * np.log(0.8) - 0.8 * np.log(0.2) - 0.7 * np.log(0.3) - 0.3 * np.log(0.7)
+    assert loss([0.8, 0.3]) == pytest.approx(losses.PLACES * wrong, rel=1e-5)
 
 
 def test_naming_adds_to_the_loss_and_teaches_what_comes_before_image_and_text_meet(model, batch):
