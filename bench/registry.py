@@ -47,6 +47,7 @@ _REFSAM = "refseg.methods.refsam:build"
 _RECIPES = "refseg.methods.refsam.training.recipes:recipe"
 _GRIDS = "refseg.bench.paper_grids"
 _PERSAM = "refseg.methods.persam:build"
+_SAM_TRACK = "refseg.methods.sam_track:build"
 _REFINE = "refseg.methods.refine:build"
 _CONTROLS = "refseg.methods.controls:build"
 _REFCOCO = "refseg.datasets.refcoco:build"
@@ -67,9 +68,16 @@ TABLE: Mapping[Kind, Mapping[str, Entry]] = {
         "refsam_vit_h": Entry(_REFSAM, "RefSAM with SAM ViT-H and T5-3b"),
         "persam_gdino": Entry(_PERSAM, "PerSAM, training-free, from Grounding DINO's box of frame 0"),
         "persam_f_gdino": Entry(_PERSAM, "PerSAM-F: the same with two learnt mask weights"),
+        "persam_gdino_tiny": Entry(
+            _PERSAM, "PerSAM with a tiny Grounding DINO and the tiny SAM; weights shipped"
+        ),
         "sam_track_gdino": Entry(
-            "refseg.methods.sam_track:build",
+            _SAM_TRACK,
             "SAM-Track from Grounding DINO's box of frame 0: SAM, then DeAOT R50-L",
+        ),
+        "sam_track_gdino_tiny": Entry(
+            _SAM_TRACK,
+            "SAM-Track with the same two and a tiny DeAOT; weights shipped",
         ),
         "gdino_sam2": Entry("refseg.methods.sam2:build", "SAM 2.1 from Grounding DINO's box of frame 0"),
         "sam3": Entry(

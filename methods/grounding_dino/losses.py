@@ -11,6 +11,9 @@ Three things of transformers 5.23 are in the way of a training from nothing, and
 Beside them, in every stage: of all cells or queries, the words of a phrase are to score the wanted ones above the rest
 (:func:`alignment`). A focal loss asks of each of them alone whether the words fit, which says little of two objects
 that differ by one word.
+
+And in place of pre-trained image and text encoders, which the original begins with: the features that enter the
+encoder are to name each object's attributes and its place by the words for them (:func:`naming_loss`).
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers.image_transforms import center_to_corners_format
-from transformers.loss.loss_for_object_detection import generalized_box_iou
+from transformers.loss.loss_for_object_detection import box_iou, generalized_box_iou
 from transformers.loss.loss_grounding_dino import (
     GroundingDinoHungarianMatcher,
     GroundingDinoImageLoss,
@@ -34,6 +37,12 @@ from refseg.methods.losses import place_loss
 
 ALIGN = 2.0
 """Weight of the alignment."""
+
+NAMING = 12.0
+"""Weight of the naming."""
+
+PLACES = 4.0
+"""Weight of places among what is named."""
 
 CENTRE = 0.35
 """Share of an object's box, around its centre, whose cells are trained to find it."""
@@ -52,6 +61,32 @@ class Targets:
     tokens: Tensor
 
 
+@dataclass(frozen=True)
+class Looks:
+    """How the objects of one image look, wanted or not.
+
+    Attributes:
+        boxes: (K, 4) cx, cy, w, h in 0..1.
+        values: (K, A) int64, the value of each of A attributes.
+    """
+
+    boxes: Tensor
+    values: Tensor
+
+
+@dataclass(frozen=True)
+class Words:
+    """Text features of the words that objects are named by.
+
+    Attributes:
+        values: (V, C) of every attribute's values.
+        sides: (2, P, 2, C) of P pairs of words for left and right, and of P for top and bottom.
+    """
+
+    values: Sequence[Tensor]
+    sides: Tensor
+
+
 class _ImageLoss(GroundingDinoImageLoss):
     """transformers' loss with each image's own phrases; ``wanted`` is what it last asked of queries and tokens."""
 
@@ -66,7 +101,12 @@ class _ImageLoss(GroundingDinoImageLoss):
 
 
 def detection_losses(
-    model: Any, inputs: Mapping[str, Tensor], targets: Sequence[Targets], strides: Sequence[int]
+    model: Any,
+    inputs: Mapping[str, Tensor],
+    targets: Sequence[Targets],
+    strides: Sequence[int],
+    looks: Sequence[Looks] = (),
+    words: Words | None = None,
 ) -> dict[str, Tensor]:
     """Return the losses of a batch; ``"loss"`` is minimised, and the others are parts of it before their weights.
 
@@ -75,6 +115,8 @@ def detection_losses(
         inputs: Its inputs for B images with a text each.
         targets: One for each image.
         strides: Pixels between two cells of each of the model's feature levels.
+        looks: One for each image, for the naming.
+        words: What they are named by; None: nothing is named.
     """
     config = model.config
     weights = {
@@ -107,24 +149,85 @@ def detection_losses(
             outputs = {"logits": layer[0], "pred_boxes": layer[1], "label_maps": maps, "text_mask": text_mask}
             last.update(criterion(outputs, labels))
             every = torch.ones(logits.shape[:2], dtype=torch.bool)
-            last["align"] = alignment(layer[0], criterion.wanted, every)
+            said = criterion.wanted.bool() | on_objects(layer[1], targets, maps)
+            last["align"] = alignment(layer[0], said, every)
             total = total + weighted(last, weights)
         return total, last, None
 
     model.loss_function = decoder_loss
     labels = [{"boxes": t.boxes, "class_labels": torch.arange(len(t.boxes))} for t in targets]
-    out = model(**inputs, labels=labels)
+    out = model(**inputs, labels=labels, output_hidden_states=True)
     height, width = inputs["pixel_values"].shape[-2:]
+    grid = cells((height, width), strides)
     first = first_stage_losses(
         out.enc_outputs_class,
         out.enc_outputs_coord_logits.sigmoid(),
         targets,
         inputs["attention_mask"].bool(),
-        cells((height, width), strides),
+        grid,
         config.focal_alpha,
     )
     first_stage = weighted(first, weights)
-    return {"loss": out.loss + first_stage, **last, "first_stage": first_stage}
+    losses = {"loss": out.loss + first_stage, **last, "first_stage": first_stage}
+    if words is not None:
+        losses["naming"] = naming_loss(out.encoder_vision_hidden_states[0], words, looks, grid)
+        losses["loss"] = losses["loss"] + NAMING * losses["naming"]
+    return losses
+
+
+def naming_loss(features: Tensor, words: Words, looks: Sequence[Looks], grid: Tensor) -> Tensor:
+    """Return the cross entropy of naming objects' attributes and places, summed; 0 where there is no object.
+
+    A cell near an object's centre names its value of an attribute by the scaled dot product with the values' words, so
+    that what is seen and what is said come to lie in one space before anything mixes them. SAM's tiny training has
+    classifiers there, which know no words. Left and right, top and bottom are named likewise, by how far the object's
+    centre lies on either side: nothing else asks the backbone to keep the places that it is shown.
+
+    Args:
+        features: (B, S, C) of the cells of all levels, before text meets them.
+        words: What objects are named by.
+        looks: One for each image.
+        grid: (S, 4) from :func:`cells`.
+    """
+    seen, true, centres = (
+        [features[0, :0]],
+        [torch.empty(0, len(words.values), dtype=torch.int64)],
+        [grid[:0, :2]],
+    )
+    for row, look in enumerate(looks):
+        found, _ = assign(look.boxes, grid)
+        at = (found >= 0).nonzero()[:, 0]
+        seen.append(features[row, at])
+        true.append(look.values[found[at]])
+        centres.append(look.boxes[found[at], :2])
+    cell, value = torch.cat(seen), torch.cat(true)
+    if not len(cell):
+        return features.new_zeros(())
+    scale = features.shape[-1] ** -0.5
+    losses = [F.cross_entropy(cell @ w.T * scale, value[:, i]) for i, w in enumerate(words.values)]
+    away = torch.einsum("nc,apc->nap", cell, words.sides[:, :, 1] - words.sides[:, :, 0]) * scale
+    wanted = torch.cat(centres)[..., None].expand_as(away)
+    places = 2 * F.binary_cross_entropy_with_logits(away, wanted)
+    return torch.stack(losses).sum() + PLACES * places
+
+
+def on_objects(boxes: Tensor, targets: Sequence[Targets], tokens: Sequence[Tensor]) -> Tensor:
+    """Return (B, Q, N) bool: the tokens of the wanted object that a query's box lies on, by an IoU above 0.5.
+
+    The matching gives an object one of the many queries that lie on it. The others are no other object, and telling
+    them apart is not what the alignment is to teach.
+
+    Args:
+        boxes: (B, Q, 4) cx, cy, w, h.
+        targets: One for each image.
+        tokens: (K, N) of each image's objects.
+    """
+    corners: Any = center_to_corners_format
+    found = []
+    for own, target, words in zip(boxes.detach(), targets, tokens, strict=True):
+        overlap, _ = box_iou(corners(own), corners(target.boxes))  # type: ignore[no-untyped-call]
+        found.append((overlap > 0.5).float() @ words > 0)
+    return torch.stack(found)
 
 
 def weighted(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from refseg.methods.grounding_dino.detector import DELIMITERS, DetectorOptions, GroundingDino
+from refseg.methods.grounding_dino.preprocess import caption
 from refseg.methods.refsam.text import tiny_vocabulary
 from refseg.methods.sam.weights import load_into, load_tensors
 
@@ -26,13 +29,13 @@ _PAD, _UNKNOWN, _FIRST_WORD = 0, 100, 103
 
 
 def tiny_configuration() -> Any:
-    """Return transformers' configuration: a ResNet without pooling over 4 pixels, two levels, a BERT of two layers."""
+    """Return transformers' configuration: two levels of a ResNet, a BERT of two layers, an encoder of three."""
     from transformers import BertConfig, GroundingDinoConfig, ResNetConfig
 
     backbone = ResNetConfig(
         num_channels=5,
-        embedding_size=32,
-        hidden_sizes=[32, 64, 128],
+        embedding_size=48,
+        hidden_sizes=[48, 96, 128],
         depths=[1, 2, 2],
         layer_type="basic",
         out_features=["stage2", "stage3"],  # type: ignore[call-arg]
@@ -51,10 +54,12 @@ def tiny_configuration() -> Any:
         backbone_config=backbone,
         text_config=text,
         num_queries=20,
+        embedding_init_target=False,
         d_model=128,
-        encoder_layers=2,
+        encoder_layers=3,
         encoder_ffn_dim=256,
         encoder_attention_heads=4,
+        encoder_n_points=2,
         decoder_layers=2,
         decoder_ffn_dim=256,
         decoder_attention_heads=4,
@@ -96,6 +101,9 @@ def build_tiny() -> Any:
     from transformers import GroundingDinoForObjectDetection
 
     model = GroundingDinoForObjectDetection(tiny_configuration())
+    # Queries begin as the cells that were found; for this transformers 5.23 reads two attributes that it never set.
+    model.model.query_position_embeddings = SimpleNamespace(weight=None)
+    model.model.d_model = model.config.d_model
     model.model.unfreeze_backbone()
     return model
 
@@ -125,7 +133,8 @@ def as_detector(model: Any, options: DetectorOptions | None = None) -> Grounding
 def initialise(model: Any, images: Tensor) -> None:
     """Change transformers' random weights to ones that a short training gets somewhere from.
 
-    The fusion of image and text, which starts at 1e-4 there, counts from the first step; logits, which are plain
+    The fusion of image and text, which starts at 1e-4 there, counts from the first step, and projects both alike, as
+    they are made alike (:func:`refseg.methods.grounding_dino.losses.naming_loss`); logits, which are plain
     products of normalised features, start near -4 and close together, as few tokens fit a box; the backbone's frozen
     normalisation takes the mean and variance of a first batch.
 
@@ -137,6 +146,7 @@ def initialise(model: Any, images: Tensor) -> None:
     for layer in model.model.encoder.layers:
         layer.fusion_layer.vision_param.fill_(0.5)
         layer.fusion_layer.text_param.fill_(0.5)
+        layer.fusion_layer.attn.text_proj.weight.copy_(layer.fusion_layer.attn.vision_proj.weight)
     said = model.model.encoder.layers[-1].text_enhancer_layer.layer_norm_after
     said.weight.fill_(0.12)
     said.bias.fill_(0.3)
@@ -153,3 +163,27 @@ def initialise(model: Any, images: Tensor) -> None:
     backbone(images)
     for hook in hooks:
         hook.remove()
+
+
+def image_features(model: Any, images: Tensor) -> Tensor:
+    """Return (B, S, C) features of all levels' cells, as they enter the encoder, of (B, 5, H, W) images."""
+    levels, _ = model.model.backbone(images, torch.ones(len(images), *images.shape[-2:]))
+    projected = [
+        project(feature) for project, (feature, _) in zip(model.model.input_proj_vision, levels, strict=True)
+    ]
+    return torch.cat([p.flatten(2).transpose(1, 2) for p in projected], 1)
+
+
+def word_features(model: Any, words: Sequence[str]) -> Tensor:
+    """Return (N, C) text features, as they enter the encoder, of N words of one token, each a text of its own."""
+    from transformers.models.grounding_dino.modeling_grounding_dino import (
+        generate_masks_with_special_tokens_and_transfer_map,
+    )
+
+    tokens = tiny_tokenizer()([caption(w) for w in words], return_token_type_ids=True, return_tensors="pt")
+    ids, kinds = tokens["input_ids"], tokens["token_type_ids"]
+    seen, places = generate_masks_with_special_tokens_and_transfer_map(ids, model.model.special_tokens)
+    text = model.model.text_backbone(ids, seen[:, None], kinds, places)
+    # The word stands between the start and the full stop.
+    features: Tensor = model.model.text_projection(text.last_hidden_state)[:, 1]
+    return features

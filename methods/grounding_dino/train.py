@@ -14,21 +14,33 @@ from numpy.typing import NDArray
 from refseg.bench.types import BoolArray, ImageArray, TrainRequest
 from refseg.datasets.refshapes.dataset import RefShapes
 from refseg.datasets.refshapes.facts import VISIBLE_PIXELS
+from refseg.datasets.refshapes.grammar import VALUES
 from refseg.datasets.refshapes.train import DEV_SEED, VERSION, clip_sample
 from refseg.methods.boxes import tight_box
 from refseg.methods.grounding_dino.detector import GroundingDino
-from refseg.methods.grounding_dino.losses import detection_losses
-from refseg.methods.grounding_dino.samples import make_batch
+from refseg.methods.grounding_dino.losses import NAMING, Words, cells, detection_losses, naming_loss
+from refseg.methods.grounding_dino.samples import (
+    DetectionBatch,
+    NamingBatch,
+    make_batch,
+    make_naming_batch,
+)
 from refseg.methods.grounding_dino.tiny import (
     GDINO_TINY,
     STRIDES,
     as_detector,
     build_tiny,
+    image_features,
     initialise,
+    word_features,
 )
+from refseg.methods.muon import MuonAdamW, muon_groups
 from refseg.methods.training import Training, cosine_with_warmup, decay_groups, recipe_options
 
 METHOD = "grounding_dino_tiny"
+
+SIDES_SAID = ("left", "right", "leftmost", "rightmost", "top", "bottom", "topmost", "bottommost")
+"""Words for the sides of an image, across and then down, in pairs."""
 
 
 @dataclass(frozen=True)
@@ -36,22 +48,33 @@ class DetectorTrainOptions:
     """Settings of the recipe.
 
     Attributes:
-        steps: Optimiser steps.
-        images: Images a step, a text each.
-        lr: Learning rate; a tenth of it moves where deformable attention looks, as in Deformable DETR.
+        naming_steps: Steps before the others in which backbones and projections learn alone to name what is seen.
+        naming_images: Images in each of them.
+        naming_lr: Learning rate there.
+        steps: Steps of the whole network.
+        images: Images in each of them, a text each.
+        alone_first: Share of texts that are one sentence in the first step; from there it rises or falls evenly.
+        alone_last: That in the last.
+        lr: Learning rate of AdamW; Muon has :data:`~refseg.methods.muon.LR_FACTOR` times it. A tenth of it moves where
+            deformable attention looks, as in Deformable DETR.
         processes: Processes that share each step; the decoder's losses are the same, up to rounding, since shares
-            weigh by the objects in them, and the first stage's nearly so.
+            weigh by the objects in them, and the first stage's and the naming's nearly so.
         watch: Fresh frames that the ``dev_`` figures are of.
     """
 
-    steps: int = 1200
-    images: int = 16
-    lr: float = 6e-4
+    naming_steps: int = 400
+    naming_images: int = 16
+    naming_lr: float = 3e-3
+    steps: int = 1300
+    images: int = 8
+    alone_first: float = 0.2
+    alone_last: float = 0.6
+    lr: float = 1e-3
     weight_decay: float = 0.02
-    warmup: int = 150
+    warmup: int = 60
     seed: int = 0
     processes: int = 1
-    evaluate_every: int = 300
+    evaluate_every: int = 400
     watch: int = 80
 
 
@@ -119,14 +142,44 @@ def _watched(model: Any, count: int) -> dict[str, float]:
 
 
 def parameter_groups(model: Any, options: DetectorTrainOptions) -> list[dict[str, Any]]:
-    """Return optimiser groups: no weight decay on vectors, a tenth of the learning rate for sampling offsets."""
+    """Return the groups of :class:`MuonAdamW`.
+
+    Where deformable attention looks, and how much it takes from there, are last layers, which start at zero; they are
+    AdamW's, the former with a tenth of the learning rate.
+    """
     named, decay = list(model.named_parameters()), options.weight_decay
     offsets = [p for name, p in named if "sampling_offsets" in name]
-    others = [p for name, p in named if "sampling_offsets" not in name]
+    shares = [p for name, p in named if "attention_weights" in name]
+    others = [(n, p) for n, p in named if "sampling_offsets" not in n and "attention_weights" not in n]
     return [
-        *decay_groups(others, lr=options.lr, weight_decay=decay),
+        *muon_groups(others, lr=options.lr, weight_decay=decay),
+        *decay_groups(shares, lr=options.lr, weight_decay=decay),
         *decay_groups(offsets, lr=0.1 * options.lr, weight_decay=decay),
     ]
+
+
+def draw(options: DetectorTrainOptions, step: int, rank: int = 0) -> DetectionBatch | NamingBatch:
+    """Draw the share of a step's batch that process ``rank`` computes; no image comes twice."""
+    if step < options.naming_steps:
+        first, last = step * options.naming_images, (step + 1) * options.naming_images
+        return make_naming_batch(options.seed, range(first + rank, last, options.processes))
+    step -= options.naming_steps
+    first = options.naming_steps * options.naming_images + step * options.images
+    alone = options.alone_first + step / options.steps * (options.alone_last - options.alone_first)
+    return make_batch(options.seed, range(first + rank, first + options.images, options.processes), alone)
+
+
+def losses_of(model: Any, batch: DetectionBatch | NamingBatch) -> dict[str, torch.Tensor]:
+    """Return the losses of a batch; objects are named by RefShapes' words for looks and places."""
+    values = [value for values in VALUES.values() for value in values]
+    features = word_features(model, [*values, *SIDES_SAID])
+    by_attribute = torch.split(features[: len(values)], [len(values) for values in VALUES.values()])
+    words = Words(by_attribute, features[len(values) :].view(2, -1, 2, features.shape[-1]))
+    if isinstance(batch, NamingBatch):
+        grid = cells((batch.images.shape[-2], batch.images.shape[-1]), STRIDES)
+        naming = naming_loss(image_features(model, batch.images), words, batch.looks, grid)
+        return {"loss": NAMING * naming, "naming": naming}
+    return detection_losses(model, batch.inputs, batch.targets, STRIDES, batch.looks, words)
 
 
 def recipe(request: TrainRequest) -> Mapping[str, float]:
@@ -142,19 +195,23 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
     model = build_tiny()
     initialise(model, make_batch(options.seed, range(32)).inputs["pixel_values"])
     model.train()
+    naming = cosine_with_warmup(options.naming_steps, options.warmup)
+    whole = cosine_with_warmup(options.steps, options.warmup)
     out = Path(request.out)
     spent = Training(
         out=out,
-        steps=options.steps,
+        steps=options.naming_steps + options.steps,
         network=model,
-        optimizer=torch.optim.AdamW(parameter_groups(model, options), betas=(0.9, 0.98)),
-        schedule=cosine_with_warmup(options.steps, options.warmup),
-        make_batch=lambda step, rank: make_batch(
-            options.seed, range(step * options.images + rank, (step + 1) * options.images, options.processes)
+        optimizer=MuonAdamW(parameter_groups(model, options), betas=(0.9, 0.98)),
+        schedule=lambda s: (
+            options.naming_lr / options.lr * naming(s)
+            if s < options.naming_steps
+            else whole(s - options.naming_steps)
         ),
+        make_batch=lambda step, rank: draw(options, step, rank),
         rows=lambda batch: max(1, batch.objects),
         processes=options.processes,
-        compute=lambda batch, _: detection_losses(model, batch.inputs, batch.targets, STRIDES),
+        compute=lambda batch, _: losses_of(model, batch),
         evaluate=lambda: _watched(model, options.watch),
         fingerprint=fingerprint,
         evaluate_every=options.evaluate_every,

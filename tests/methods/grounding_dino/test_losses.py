@@ -7,15 +7,26 @@ from transformers.loss.loss_grounding_dino import GroundingDinoForObjectDetectio
 
 from refseg.methods.grounding_dino import losses
 from refseg.methods.grounding_dino.losses import (
+    Looks,
     Targets,
+    Words,
     alignment,
     assign,
     cells,
     detection_losses,
     first_stage_losses,
+    naming_loss,
+    on_objects,
 )
-from refseg.methods.grounding_dino.samples import make_batch, phrase_tokens
-from refseg.methods.grounding_dino.tiny import STRIDES, build_tiny, initialise, tiny_tokenizer
+from refseg.methods.grounding_dino.samples import NamingBatch, make_batch, phrase_tokens
+from refseg.methods.grounding_dino.tiny import (
+    STRIDES,
+    build_tiny,
+    initialise,
+    tiny_tokenizer,
+    word_features,
+)
+from refseg.methods.grounding_dino.train import losses_of
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +104,7 @@ def test_everything_but_the_unused_is_trained(batch):
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
     for _ in range(2):
         optimizer.zero_grad()
-        detection_losses(model, batch.inputs, batch.targets, STRIDES)["loss"].backward()
+        losses_of(model, batch)["loss"].backward()
         optimizer.step()
     still = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()}
     allowed = ("bias", "attention_weights", "word_embeddings", "position_embeddings", "token_type")
@@ -143,6 +154,89 @@ def test_first_stage_wants_the_words_and_the_box_of_the_object(batch):
     assert wrong["loss_ce"] > 10 and float(wrong["loss_bbox"]) == pytest.approx(0.4, rel=1e-4)
 
 
+def test_cells_of_an_object_are_to_be_named_by_its_words(monkeypatch):
+    monkeypatch.setattr(losses, "PLACES", 0.0)
+    grid = cells((112, 128), STRIDES)
+    looks = [
+        Looks(torch.tensor([[0.25, 0.25, 0.3, 0.3], [0.75, 0.75, 0.3, 0.3]]), torch.tensor([[0, 1], [2, 0]])),
+        Looks(torch.empty(0, 4), torch.empty(0, 2, dtype=torch.int64)),
+    ]
+    words = Words([torch.eye(16)[:3], torch.eye(16)[3:5]], torch.zeros(2, 1, 2, 16))
+    found, _ = assign(looks[0].boxes, grid)
+    features = torch.zeros(2, len(grid), 16)
+    # Nothing is said for one value or the other: the attributes' numbers of values, as surprises.
+    assert float(naming_loss(features, words, looks, grid)) == pytest.approx(np.log(3) + np.log(2))
+    for number, values in enumerate(looks[0].values):
+        for word, value in zip(words.values, values, strict=True):
+            features[0, found == number] += 100 * word[value]
+    assert float(naming_loss(features, words, looks, grid)) < 1e-4
+    # Cells outside of objects and images without any name nothing.
+    features[0, found < 0] = features[1] = -50.0
+    assert float(naming_loss(features, words, looks, grid)) < 1e-4
+    # The scale: a dot product over the square root of the width.
+    features[0, found >= 0] = 4 * torch.eye(16)[0]
+    first, second = (found == 0).sum(), (found == 1).sum()
+    right, wrong = np.log(np.e + 2) - 1, np.log(np.e + 2)
+    expected = float(first * right + second * wrong) / float(first + second) + np.log(2)
+    assert float(naming_loss(features, words, looks, grid)) == pytest.approx(expected, rel=1e-5)
+    assert float(naming_loss(features[1:], words, looks[1:], grid)) == 0
+
+
+def test_sides_are_named_by_how_far_the_centre_lies_there():
+    grid = cells((112, 128), STRIDES)
+    centre = torch.tensor([0.2, 0.7])
+    looks = [Looks(torch.cat([centre, torch.tensor([0.3, 0.3])])[None], torch.zeros(1, 1, dtype=torch.int64))]
+    # One attribute of one value costs nothing. Two pairs of words across, two down: the second of each pair is one axis
+    # of the features.
+    sides = torch.zeros(2, 2, 2, 4)
+    sides[0, :, 1, 0] = sides[1, :, 1, 1] = 1
+
+    def loss(at):
+        # A score of s is a probability of sigmoid(s); half of the features counts, as they are 4 wide.
+        features = torch.zeros(1, len(grid), 4)
+        features[..., :2] = 2 * torch.tensor(at).logit()
+        return float(naming_loss(features, Words([torch.zeros(1, 4)], sides), looks, grid))
+
+    least = sum(-p * np.log(p) - (1 - p) * np.log(1 - p) for p in (0.2, 0.7))
+    assert loss([0.2, 0.7]) == pytest.approx(losses.PLACES * least, rel=1e-5)
+    for off in ([0.25, 0.7], [0.15, 0.7], [0.2, 0.75], [0.2, 0.65]):
+        assert loss(off) > losses.PLACES * least + 1e-3
+    wrong = -0.2 * np.log(0.8) - 0.8 * np.log(0.2) - 0.7 * np.log(0.3) - 0.3 * np.log(0.7)
+    assert loss([0.8, 0.3]) == pytest.approx(losses.PLACES * wrong, rel=1e-5)
+
+
+def test_naming_adds_to_the_loss_and_teaches_what_comes_before_image_and_text_meet(model, batch):
+    plain = detection_losses(model, batch.inputs, batch.targets, STRIDES)
+    named = losses_of(model, batch)
+    assert "naming" not in plain
+    torch.testing.assert_close(named["loss"], plain["loss"] + losses.NAMING * named["naming"])
+    model.zero_grad()
+    named["naming"].backward()
+    taught = {n for n, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    assert {n.split(".")[1] for n in taught} == {
+        "backbone", "input_proj_vision", "text_backbone", "text_projection",
+    }  # fmt: skip
+
+
+def test_backbones_alone_name_as_the_whole_network_does(model, batch):
+    """The first steps of a training, in which nothing else is computed, against the others."""
+    alone = losses_of(model, NamingBatch(batch.inputs["pixel_values"], batch.looks))
+    whole = losses_of(model, batch)
+    torch.testing.assert_close(alone["naming"], whole["naming"])
+    torch.testing.assert_close(alone["loss"], losses.NAMING * alone["naming"])
+    assert {*alone} == {"loss", "naming"}
+
+
+def test_words_alone_are_what_they_are_in_a_text_of_phrases(model):
+    """A phrase of one word sees nothing of the others, so that naming and finding speak of the same words."""
+    words = ("red", "star", "small")
+    tokens = tiny_tokenizer()(["red. star. small."], return_token_type_ids=True, return_tensors="pt")
+    with torch.no_grad():
+        out = model(pixel_values=torch.zeros(1, 5, 112, 128), **tokens, output_hidden_states=True)
+        alone = word_features(model, words)
+    torch.testing.assert_close(alone, out.encoder_text_hidden_states[0][0, [1, 3, 5]])
+
+
 def test_alignment_is_the_share_of_the_wanted_places_among_those_that_count():
     shares = torch.tensor([[0.5, 0.3, 0.1, 0.1]])
     logits = torch.stack([shares.log(), shares.log().flip(1)], -1)  # (1, 4, 2)
@@ -156,6 +250,36 @@ def test_alignment_is_the_share_of_the_wanted_places_among_those_that_count():
     wanted[0, 3, 1] = 1  # The second word means a place of share 0.5.
     assert float(alignment(logits, wanted, every)) == pytest.approx(-(np.log(0.6) + np.log(0.5)) / 2)
     assert float(alignment(logits, 0 * wanted, every)) == 0
+
+
+def test_queries_on_an_object_are_known_by_their_boxes():
+    target = Targets(torch.tensor([[0.3, 0.3, 0.2, 0.2], [0.7, 0.7, 0.2, 0.2]]), torch.eye(2, 3))
+    nothing = Targets(torch.empty(0, 4), torch.empty(0, 3))
+    # The object, the object moved by a quarter (an IoU of 0.6) and by a half (1/3), the other, and none.
+    boxes = torch.tensor([[0.3, 0.3], [0.35, 0.3], [0.4, 0.3], [0.7, 0.7], [0.3, 0.7]])
+    boxes = torch.cat([boxes, torch.full((5, 2), 0.2)], 1).expand(2, -1, -1)
+    found = on_objects(boxes, [target, nothing], [target.tokens, nothing.tokens])
+    first, second, none = [True, False, False], [False, True, False], [False] * 3
+    assert found.tolist() == [[first, first, none, second, none], [none] * 5]
+
+
+def test_alignment_asks_for_any_of_the_queries_on_an_object(model, batch, monkeypatch):
+    """Which of them the matching takes is no matter."""
+    asked = []
+    monkeypatch.setattr(
+        losses,
+        "alignment",
+        lambda logits, wanted, counts: asked.append(wanted.bool()) or logits.new_zeros(()),
+    )
+    monkeypatch.setattr(losses, "on_objects", lambda boxes, targets, tokens: torch.zeros(4, 20, 256) > 0)
+    with torch.no_grad():
+        detection_losses(model, batch.inputs, batch.targets, STRIDES)
+        monkeypatch.setattr(losses, "on_objects", lambda boxes, targets, tokens: torch.ones(4, 20, 256) > 0)
+        detection_losses(model, batch.inputs, batch.targets, STRIDES)
+    # Two decoder layers and the first stage a pass; without boxes, one query an object.
+    assert len(asked) == 6
+    assert [int(w.any(2).sum()) for w in asked[:2]] == [batch.objects] * 2
+    assert all(w.all() for w in asked[3:5])
 
 
 def test_alignment_has_a_gradient_beside_words_that_no_text_has():

@@ -134,6 +134,27 @@ def test_tiny_detector_s_weights_are_given_like_others(shapes, video, tmp_path):
         )
 
 
+def test_tiny_variant_runs_with_what_is_shipped(shapes, video):
+    built = registry.build_method(MethodRequest("persam_gdino_tiny"))
+    first = predicted(built, shapes, video)[0]
+    assert all(0 < e["box_score"] < 1 and len(e["box"]) == 4 for e in first.extras) and first.masks.any()
+    assert {*built.info.weights} == {"sam_tiny.safetensors", "grounding_dino_tiny.safetensors"}
+    assert {*built.modules()} == {"sam", "detector"} and not built.info.uses_truth and not built.info.needs
+    assert built.info.config["detector"] == "gdino_tiny" and built.info.config["sam"] == "tiny"
+
+
+def test_tiny_variant_takes_other_stages_where_it_is_told_to():
+    built = registry.build_method(MethodRequest("persam_gdino_tiny", {"detector": "oracle"}))
+    assert built.info.uses_truth and {*built.info.weights} == {"sam_tiny.safetensors"}
+
+
+def test_tiny_variant_is_counted_without_weights():
+    counted = registry.build_method(MethodRequest("persam_gdino_tiny", device="meta"))
+    sizes = {k: sum(p.numel() for p in m.parameters()) for k, m in counted.modules().items()}
+    built = registry.build_method(MethodRequest("persam_gdino_tiny"))
+    assert sizes == {k: sum(p.numel() for p in m.parameters()) for k, m in built.modules().items()}
+
+
 def test_frames_follow_the_procedure_for_videos(shapes, video):
     """Frame by frame, each prompted with the result of the one before."""
     from refseg.methods.persam.video import PerSamVideo

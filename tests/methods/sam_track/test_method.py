@@ -1,6 +1,7 @@
 """SAM-Track composed with oracles in the place of Grounding DINO and a DeAOT with made-up weights."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from refseg.bench import registry
 from refseg.bench.errors import InputError
 from refseg.bench.predict import check_frame
 from refseg.bench.types import MethodRequest
+from refseg.methods.boxes import tight_box
 from refseg.methods.deaot.build import DEAOT_CONFIGS, build_deaot
 from refseg.methods.deaot.tracker import DeAotTracker
 from refseg.methods.first_frame import FirstMask
@@ -152,6 +154,27 @@ def test_the_tiny_one_is_the_same_method_with_the_shipped_stages(tmp_path, shape
     assert set(tiny.info.weights) == {"sam_tiny.safetensors", "mine.safetensors"} and not tiny.info.needs
     for one, other in zip(predicted(tiny, shapes, video), predicted(full, shapes, video), strict=True):
         assert np.array_equal(one.masks, other.masks)
+
+
+def test_the_tiny_one_runs_with_what_is_shipped(shapes, video):
+    built = registry.build_method(MethodRequest("sam_track_gdino_tiny"))
+    found = predicted(built, shapes, video)
+    assert {*built.info.weights} == {
+        "sam_tiny.safetensors", "grounding_dino_tiny.safetensors", "deaot_tiny.safetensors",
+    }  # fmt: skip
+    assert not built.info.uses_truth and not built.info.needs
+    assert all(0 < e["box_score"] < 1 and len(e["box"]) == 4 for e in found[0].extras)
+    # Followed, and not found anew: objects move at most 5 pixels a frame.
+    for k in range(len(video.expressions)):
+        assert found[0].masks[k].any()
+        boxes = [tight_box(p.masks[k]) for p in found]
+        assert all(np.abs(a - b).max() < 10 for a, b in pairwise(boxes))
+    counted = registry.build_method(MethodRequest("sam_track_gdino_tiny", device="meta"))
+    sizes = [
+        {k: sum(p.numel() for p in m.parameters()) for k, m in one.modules().items()}
+        for one in (counted, built)
+    ]
+    assert sizes[0] == sizes[1] and len(sizes[0]) == 3
 
 
 def test_options_of_the_tiny_one_can_be_set():
