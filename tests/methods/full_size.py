@@ -29,6 +29,7 @@ COUNTED = {
     "sam": {"encoder": "image_encoder.neck.2"},
     "detector": {"backbone": "model.backbone.conv_encoder", "text": "model.text_backbone"},
     "sam2": {"encoder": "vision_encoder", "attention": "memory_attention", "memory": "memory_encoder"},
+    "sam3": {"encoder": "detector_model.vision_encoder.network"},
     "tracker": {"encoder": "encoder"},
 }
 """Parts of a method's networks whose calls are counted."""
@@ -77,9 +78,15 @@ class Watch:
 
 
 def ends(network):
-    """Return name, shape and first numbers of the first and the last parameter."""
+    """Return name, shape and first numbers of the first and the last parameter.
+
+    Names are those of the checkpoint, which knows nothing of SAM 3's ``Remembered`` networks.
+    """
     own = [*network.named_parameters()]
-    return [(name, tuple(p.shape), p.flatten()[:4].tolist()) for name, p in (own[0], own[-1])]
+    return [
+        (name.replace(".network.", "."), tuple(p.shape), p.flatten()[:4].tolist())
+        for name, p in (own[0], own[-1])
+    ]
 
 
 def main(folder, asked):
@@ -93,7 +100,8 @@ def main(folder, asked):
     built = time.process_time()
     networks = dict(method.modules())
     watch = Watch(networks)
-    method.bind(Mirrored(dataset, said[-1].id) if asked["mirrored"] else dataset)
+    if hasattr(method, "bind"):
+        method.bind(Mirrored(dataset, said[-1].id) if asked["mirrored"] else dataset)
     found, at, clock = [], [time.process_time()], StageClock(synchroniser("cpu"))
     with listening(clock):
         for prediction in checked(method, video, said):

@@ -103,7 +103,23 @@ def write_sam2(size, filled, path):
     write_transformers(Sam2VideoModel(sam2_configuration(size)), seen, path)
 
 
-MAKERS = {"sam": write_sam, "deaot": write_deaot, "dino": write_dino, "sam2": write_sam2}
+def write_sam3(size, filled, path):
+    """A folder with weights, configuration and tokenizer, as ``facebook/sam3`` on the hub; a word is a letter here."""
+    from transformers import CLIPTokenizer, Sam3VideoConfig, Sam3VideoModel
+
+    write_transformers(Sam3VideoModel(Sam3VideoConfig()), filled, path)
+    letters = [chr(c) for c in range(33, 127)]
+    words = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{c}</w>" for c in letters)]
+    CLIPTokenizer(vocab={w: i for i, w in enumerate(words)}, merges=[]).save_pretrained(path)
+
+
+MAKERS = {
+    "sam": write_sam,
+    "deaot": write_deaot,
+    "dino": write_dino,
+    "sam2": write_sam2,
+    "sam3": write_sam3,
+}
 
 
 @pytest.fixture
@@ -261,6 +277,14 @@ def test_gdino_sam2(ran, checkpoints):
     assert facts.calls["sam2.encoder"] == FRAMES
     assert facts.calls["sam2.attention"] == SENTENCES * (FRAMES - 1)
     check_memory(facts)
+
+
+def test_sam3(ran, checkpoints):
+    """Its made-up weights find what they find; what is held is that it is SAM 3 and sees a frame once."""
+    facts = ran("sam3", sam3_checkpoint=checkpoints("sam3", "video"), hotstart="false")
+    assert set(facts.weights) == {"sam3_video/model.safetensors", "sam3_video/tokenizer.json"}
+    assert facts.calls["sam3.encoder"] == FRAMES
+    assert facts.stages["visual encoder"] > 0
 
 
 @pytest.mark.parametrize(
