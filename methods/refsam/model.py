@@ -227,7 +227,8 @@ class RefSam(nn.Module):
         Arguments as in :meth:`decode`.
         """
         if self.hda is None:
-            return self.sam.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1)
+            nothing: Tensor = self.sam.prompt_encoder.no_mask_embed.weight
+            return nothing.view(1, -1, 1, 1)
         bank = torch.cat([text.sentence[:, None], text.words], dim=1)
         bank_mask = F.pad(text.mask, (1, 0), value=True)
         dense: Tensor = self.hda(image.maps, bank, bank_mask, frame_index)

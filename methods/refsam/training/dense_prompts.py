@@ -148,7 +148,8 @@ def dense_prompt_loss(model: RefSam, image: ImageFeatures, text: TextFeatures, b
     full, empty = mask_prompts(model, torch.stack([torch.ones(side, side), torch.zeros(side, side)]))
     unit = (full - empty).square().sum(0).mean()
     off = (found - mask_prompts(model, shares)).square().sum(1) / unit
-    return (off * cell_weights(shares, others, inside)).sum((-2, -1)).mean()
+    weighted: Tensor = off * cell_weights(shares, others, inside)
+    return weighted.sum((-2, -1)).mean()
 
 
 def alignment_loss(image: ImageFeatures, text: TextFeatures, batch: Asked) -> Tensor:
@@ -169,7 +170,8 @@ def alignment_loss(image: ImageFeatures, text: TextFeatures, batch: Asked) -> Te
     logits = last_token_logits(maps, text.rows(rows), batch.clip_index[rows])
     ranked = place_loss(logits, shares.flatten(1), inside.flatten())
     alone = F.binary_cross_entropy_with_logits(logits, (shares > FILLED).float().flatten(1), reduction="none")
-    return (ranked + (alone * cell_weights(shares, others, inside).flatten(1)).sum(1)).mean()
+    weighted = alone * cell_weights(shares, others, inside).flatten(1)
+    return (ranked + weighted.sum(1)).mean()
 
 
 def last_token_logits(maps: tuple[Tensor, ...], text: TextFeatures, index: Tensor) -> Tensor:
