@@ -29,7 +29,7 @@ from refseg.methods.sam.build import build_sam, sam_config
 from refseg.methods.sam.compat import Sam
 from refseg.methods.sam.decode import DecoderOutput, decode
 from refseg.methods.sam.initial import initialise
-from refseg.methods.sam.transforms import normalise_and_pad
+from refseg.methods.sam.transforms import cell_shares, normalise_and_pad
 from refseg.methods.training import Training, cosine_with_warmup, recipe_options
 
 
@@ -193,8 +193,7 @@ class Learner(nn.Module):
         """Return (N, values) scores by attribute, from the embedding's mean under each mask (N, H, W)."""
         side = embeddings.shape[-1]
         cell = math.ceil(max(masks.shape[-2:]) / side)
-        padded = F.pad(masks, (0, side * cell - masks.shape[-1], 0, side * cell - masks.shape[-2]))
-        weights = F.avg_pool2d(padded[:, None], cell)
+        weights = cell_shares(masks, side * cell, side)[:, None]
         pooled = (embeddings * weights).sum((-2, -1)) / weights.sum((-2, -1))
         return {name: head(pooled) for name, head in self.heads.items()}
 

@@ -68,6 +68,13 @@ def preprocess_batch(
     return normalise_and_pad(torch.from_numpy(resized).permute(0, 3, 1, 2), image_size), geometry
 
 
+def cell_shares(masks: torch.Tensor, square: int, side: int) -> torch.Tensor:
+    """Return (N, side, side): how much of each cell of the square (N, H, W) masks, padded to it, fill."""
+    height, width = masks.shape[-2:]
+    padded = F.pad(masks, (0, square - width, 0, square - height))
+    return F.avg_pool2d(padded[:, None], square // side)[:, 0]
+
+
 def upsample_logits(low_res_logits: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     """Return (N, C, H, W) logits at the original size from (N, C, s, s), as SAM's ``postprocess_masks``."""
     side, small = geometry.image_size, low_res_logits.shape[-1]

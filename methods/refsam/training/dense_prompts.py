@@ -7,7 +7,8 @@ neither waits for the other.
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,10 @@ from torch import Tensor, nn
 
 from refseg.methods.losses import place_loss
 from refseg.methods.refsam.model import ImageFeatures, RefSam, TextFeatures
+from refseg.methods.sam.transforms import cell_shares
+
+if TYPE_CHECKING:
+    from refseg.methods.refsam.training.shapes import ClipBatch
 
 LOGIT = 10.0
 """Mask logits of a cell that the object fills, and minus those of one that it does not touch."""
@@ -24,35 +29,6 @@ OWN, OTHERS, NOTHING = 0.4, 0.4, 0.2
 
 FILLED = 0.3
 """A cell counts as the object's from this share on."""
-
-
-class Asked(Protocol):
-    """The part of a batch that is asked for: N sentences about frames of which the first counts."""
-
-    @property
-    def frames(self) -> Tensor:
-        """(T, B, 3, S, S)."""
-        ...
-
-    @property
-    def masks(self) -> Tensor:
-        """(T, N, H, W) 0/1."""
-        ...
-
-    @property
-    def others(self) -> Tensor:
-        """(N, H, W) 0/1, all objects of the first frame but the sentence's."""
-        ...
-
-    @property
-    def clip_index(self) -> Tensor:
-        """(N,) which of the B each sentence is about."""
-        ...
-
-    @property
-    def at_once(self) -> Tensor:
-        """(N,) bool, the first frame shows the object and tells that it is the one."""
-        ...
 
 
 def balance(model: RefSam) -> None:
@@ -78,13 +54,6 @@ def balance(model: RefSam) -> None:
             of_text, of_visual = weight.chunk(2, dim=1)
             of_text.copy_(0.5 * torch.eye(len(weight))[:, :, None, None])
             of_visual.mul_(0.05)
-
-
-def cell_shares(masks: Tensor, square: int, side: int) -> Tensor:
-    """Return (N, side, side): how much of each cell of the model's square (N, H, W) masks fill."""
-    height, width = masks.shape[-2:]
-    padded = F.pad(masks, (0, square - width, 0, square - height))
-    return F.avg_pool2d(padded[:, None], square // side)[:, 0]
 
 
 def frame_cells(size: tuple[int, int], square: int, side: int) -> Tensor:
@@ -131,7 +100,23 @@ def cell_weights(shares: Tensor, others: Tensor, inside: Tensor) -> Tensor:
     return OWN * spread(shares) + OTHERS * spread(others * free) + NOTHING * spread(rest)
 
 
-def dense_prompt_loss(model: RefSam, image: ImageFeatures, text: TextFeatures, batch: Asked) -> Tensor:
+@dataclass(frozen=True)
+class _Cells:
+    """The first frame as cells, for N rows: (N, side, side) shares and weights, (side, side) inside the frame."""
+
+    shares: Tensor
+    weights: Tensor
+    inside: Tensor
+
+
+def _cells(batch: ClipBatch, rows: Tensor, side: int) -> _Cells:
+    square, masks = batch.frames.shape[-1], batch.masks[0, rows]
+    shares, others = (cell_shares(m, square, side) for m in (masks, batch.others[rows]))
+    inside = frame_cells((masks.shape[-2], masks.shape[-1]), square, side)
+    return _Cells(shares, cell_weights(shares, others, inside), inside)
+
+
+def dense_prompt_loss(model: RefSam, image: ImageFeatures, text: TextFeatures, batch: ClipBatch) -> Tensor:
     """Return the mean squared distance between dense attention's output and :func:`mask_prompts` of the objects.
 
     As a share of that between a full and an empty mask's prompt; weighted by :func:`cell_weights`, the mean of the rows
@@ -140,19 +125,17 @@ def dense_prompt_loss(model: RefSam, image: ImageFeatures, text: TextFeatures, b
     rows = batch.at_once.nonzero()[:, 0]
     if not len(rows):
         return text.sentence.sum() * 0
-    square, side = batch.frames.shape[-1], image.embedding.shape[-1]
-    masks = batch.masks[0, rows]
-    shares, others = (cell_shares(m, square, side) for m in (masks, batch.others[rows]))
-    inside = frame_cells((masks.shape[-2], masks.shape[-1]), square, side)
+    side = image.embedding.shape[-1]
+    cells = _cells(batch, rows, side)
     found = model.dense_prompts(image, text.rows(rows), batch.clip_index[rows])
     full, empty = mask_prompts(model, torch.stack([torch.ones(side, side), torch.zeros(side, side)]))
     unit = (full - empty).square().sum(0).mean()
-    off = (found - mask_prompts(model, shares)).square().sum(1) / unit
-    weighted: Tensor = off * cell_weights(shares, others, inside)
+    off = (found - mask_prompts(model, cells.shares)).square().sum(1) / unit
+    weighted: Tensor = off * cells.weights
     return weighted.sum((-2, -1)).mean()
 
 
-def alignment_loss(image: ImageFeatures, text: TextFeatures, batch: Asked) -> Tensor:
+def alignment_loss(image: ImageFeatures, text: TextFeatures, batch: ClipBatch) -> Tensor:
     """Return how badly dense attention's softmax over words tells a sentence's places, the mean over rows.
 
     What counts is the last token, which T5 ends every sentence with: it is the same in all of them, so that what is
@@ -163,14 +146,12 @@ def alignment_loss(image: ImageFeatures, text: TextFeatures, batch: Asked) -> Te
     if not len(rows):
         return text.sentence.sum() * 0
     maps = image.maps or (image.embedding,)
-    square, side = batch.frames.shape[-1], maps[0].shape[-1]
-    masks = batch.masks[0, rows]
-    shares, others = (cell_shares(m, square, side) for m in (masks, batch.others[rows]))
-    inside = frame_cells((masks.shape[-2], masks.shape[-1]), square, side)
+    cells = _cells(batch, rows, maps[0].shape[-1])
     logits = last_token_logits(maps, text.rows(rows), batch.clip_index[rows])
-    ranked = place_loss(logits, shares.flatten(1), inside.flatten())
-    alone = F.binary_cross_entropy_with_logits(logits, (shares > FILLED).float().flatten(1), reduction="none")
-    weighted = alone * cell_weights(shares, others, inside).flatten(1)
+    ranked = place_loss(logits, cells.shares.flatten(1), cells.inside.flatten())
+    filled = (cells.shares > FILLED).float().flatten(1)
+    alone = F.binary_cross_entropy_with_logits(logits, filled, reduction="none")
+    weighted = alone * cells.weights.flatten(1)
     return (ranked + weighted.sum(1)).mean()
 
 

@@ -16,12 +16,11 @@ from refseg.methods.losses import dice_loss, focal_loss
 from refseg.methods.refsam.model import ImageFeatures, RefSam, TextFeatures
 from refseg.methods.refsam.training.dense_prompts import (
     alignment_loss,
-    cell_shares,
     dense_prompt_loss,
     doubted,
     mask_prompts,
 )
-from refseg.methods.sam.transforms import normalise_and_pad
+from refseg.methods.sam.transforms import cell_shares, normalise_and_pad
 
 SEEN_AT_ONCE = ("appearance", "place", "relation", "order")
 """Types of sentences whose object, where the first frame shows it, can be told in that frame."""

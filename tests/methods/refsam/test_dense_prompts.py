@@ -1,7 +1,7 @@
 """What dense attention is taught: against its own softmax, SAM's own prompt encoder and sums by hand."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -19,7 +19,6 @@ from refseg.methods.refsam.training.dense_prompts import (
     OWN,
     alignment_loss,
     balance,
-    cell_shares,
     cell_weights,
     dense_prompt_loss,
     doubted,
@@ -27,20 +26,10 @@ from refseg.methods.refsam.training.dense_prompts import (
     last_token_logits,
     mask_prompts,
 )
-from refseg.methods.refsam.training.shapes import clip_losses
+from refseg.methods.refsam.training.shapes import ClipBatch, clip_losses
+from refseg.methods.sam.transforms import cell_shares
 
 OPTIONS = RefSamTrainOptions(image_steps=1, align_steps=0, images=4, clip_steps=1, processes=1)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One sentence about one frame."""
-
-    frames: Tensor
-    masks: Tensor
-    others: Tensor
-    clip_index: Tensor
-    at_once: Tensor
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +50,8 @@ def asked():
     mask[0, 0, 2:4, 2:5] = 1
     other[0, :2, :2] = 1
     one = torch.ones(1, dtype=torch.bool)
-    return Asked(torch.zeros(1, 1, 3, 8, 8), mask, other, torch.tensor([0]), one)
+    row = torch.tensor([0])
+    return ClipBatch(torch.zeros(1, 1, 3, 8, 8), mask, ["x"], row, row, one, other)
 
 
 def test_shares_of_cells(asked):
