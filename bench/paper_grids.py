@@ -199,7 +199,7 @@ def visual_encoder() -> Grid:
     sam = Training(
         "sam",
         "sam_refshapes",
-        {"steps": "600", "warmup": "100", "evaluate_every": "300"},
+        {"steps": "400", "warmup": "60", "evaluate_every": "200"},
         method="sam_tiny",
         takes=("visual_encoder", "seed"),
         quick={"steps": "2", "images": "2", "warmup": "1"},
@@ -279,7 +279,7 @@ def mlp_layers() -> Grid:
         common={**_OFF, **_NO_ITM},
         curve="val_J&F",
         note="The figure's curves have no printed values.",
-        tiny=(_curved(IMAGES), _curved(CLIPS)),
+        tiny=(IMAGES, _curved(CLIPS)),
     )
 
 
