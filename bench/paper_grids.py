@@ -29,6 +29,9 @@ _ON_IMAGES = (
 )
 """What trainings on images take: all but tracking and clips."""
 
+_CUT: Switches = {"threshold": "0.5"}
+"""SAM's threshold, which the paper has too, and not the one that was chosen for the shipped weights."""
+
 _QUICK: Switches = {"warmup": "1", "watch": "1", "processes": "1"}
 
 IMAGES = Training(
@@ -89,8 +92,9 @@ def _grid(
     """Return a grid for RefShapes, and at the paper's size for anything else."""
 
     def settings(method: str, given: Sequence[Row]) -> tuple[Setting, ...]:
+        cut = _CUT if method == _TINY else {}
         return tuple(
-            Setting(label, method, {}, True, {**common, **switches}, training, published)
+            Setting(label, method, cut, True, {**common, **switches}, training, published)
             for label, published, switches, training in given
         )
 
@@ -216,7 +220,7 @@ def visual_encoder() -> Grid:
         "as a SAM on RefShapes first.",
         tiny=(sam, _with(IMAGES, sam="{sam}"), _with(CLIPS, sam="{sam}")),
     )
-    tiny = tuple(replace(s, options={"sam_checkpoint": "{sam}"}) for s in made.settings)
+    tiny = tuple(replace(s, options={**s.options, "sam_checkpoint": "{sam}"}) for s in made.settings)
     assert made.full_size is not None
     sizes = (("ViT-B", _BASE), ("ViT-L", "refsam_vit_l"), ("ViT-H", "refsam_vit_h"))
     full = tuple(Setting(p, method, {}, True, {}, {}, p) for p, method in sizes)

@@ -49,6 +49,7 @@ class RefSamConfig:
         mask_candidates: Choose among all four masks, or among SAM's three multimask ones.
         text_attention_mask: Mask padded tokens; off, they count as words, as in the released code.
         freeze_text: Keep the text encoder frozen.
+        threshold: A pixel is the object's where its probability is above.
     """
 
     sam: SamConfig = SAM_CONFIGS["vit_h"]
@@ -68,6 +69,7 @@ class RefSamConfig:
     mask_candidates: Literal["all", "multimask"] = "all"
     text_attention_mask: bool = True
     freeze_text: bool = True
+    threshold: float = 0.5
 
     @property
     def text_width(self) -> int:
@@ -124,6 +126,7 @@ CONFIGS = {
         normalize=False,
         mask_selection="first",
         freeze_text=False,
+        threshold=0.2,
     ),
     "refsam_vit_b": RefSamConfig(sam=SAM_CONFIGS["vit_b"]),
     "refsam_vit_l": RefSamConfig(sam=SAM_CONFIGS["vit_l"]),
@@ -132,5 +135,6 @@ CONFIGS = {
 """Named variants; ``refsam_vit_h`` is the paper's headline.
 
 The tiny one learns its text encoder with the rest, and does not normalise: at this width the scores of unit vectors
-lie within 1/sqrt(128), which leaves the attention over the words all but uniform.
+lie within 1/sqrt(128), which leaves the attention over the words all but uniform. Its training is too short to outgrow
+the focal loss, which lets a pixel of the object weigh a third of one of the background: masks are too small at 0.5.
 """

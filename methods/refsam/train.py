@@ -124,6 +124,9 @@ class RefSamTrainOptions:
 ENTRIES = 0.5
 """How often a later frame is the first one that shows an object that a sentence is about, where one comes in late."""
 
+THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
+"""Probabilities above which a pixel may count as the object's, tried on fresh videos."""
+
 
 def clip_times(rng: Stream, frames: int, first: int = 0) -> list[int]:
     """Return a first frame and then steps of U[1,3], clamped to the video."""
@@ -200,13 +203,19 @@ def _later(options: RefSamTrainOptions, index: int, frames: int) -> Times:
 
 @torch.no_grad()
 def dev_iou(model: RefSam, options: RefSamTrainOptions, image_size: int) -> dict[str, float]:
-    """Return the mean J of sentences in fresh images and, over all 16 frames, in fresh videos, in percent."""
+    """Return the mean J of sentences in fresh images and, over all 16 frames, in fresh videos, in percent.
+
+    Of the videos also which of :data:`THRESHOLDS` gives the highest.
+    """
     pictures = [image_sample(DEV_SEED, i, 4) for i in range(min(64, 4 * options.watch))]
-    out = _by_type("dev_image_J", _mean_j(model, collate(pictures, image_size)), pictures)
+    values = _mean_j(model, collate(pictures, image_size), (model.config.threshold,))
+    out = _by_type("dev_image_J", values[:, 0], pictures)
     if options.clip_steps:
         videos = [clip_sample(DEV_SEED, i, 4, range(FRAMES)) for i in range(options.watch)]
-        values = [_mean_j(model, collate([video], image_size)) for video in videos]
-        out |= _by_type("dev_video_J", torch.cat(values), videos)
+        levels = (model.config.threshold, *THRESHOLDS)
+        values = torch.cat([_mean_j(model, collate([video], image_size), levels) for video in videos])
+        out |= _by_type("dev_video_J", values[:, 0], videos)
+        out["dev_best_threshold"] = THRESHOLDS[int(values[:, 1:].mean(0).argmax())]
     return out
 
 
@@ -218,15 +227,17 @@ def _by_type(name: str, values: Tensor, samples: Sequence[Sample]) -> dict[str, 
     return out
 
 
-def _mean_j(model: RefSam, batch: ClipBatch) -> Tensor:
-    """Return J of each sentence, averaged over frames; both empty counts as 1."""
+def _mean_j(model: RefSam, batch: ClipBatch, thresholds: Sequence[float]) -> Tensor:
+    """Return J of each sentence at each threshold (N, K), averaged over frames; both empty counts as 1."""
     scores = []
     image, text = model.encode_image(batch.frames.flatten(0, 1)), model.encode_text(batch.texts)
     for (low, _), masks in zip(frame_outputs(model, image, text, batch), batch.masks, strict=True):
         logits = F.interpolate(low[:, None], masks.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
-        on, truth = logits > 0, masks > 0.5
-        union = (on | truth).sum((-2, -1))
-        scores.append(torch.where(union > 0, (on & truth).sum((-2, -1)) / union.clamp(min=1), 1.0))
+        soft, truth = logits.sigmoid(), masks > 0.5
+        on = torch.stack([soft > level for level in thresholds], dim=1)
+        union = (on | truth[:, None]).sum((-2, -1))
+        both = (on & truth[:, None]).sum((-2, -1))
+        scores.append(torch.where(union > 0, both / union.clamp(min=1), 1.0))
     return torch.stack(scores).mean(0)
 
 

@@ -129,12 +129,25 @@ def test_without_track_token_each_frame_stands_alone(video):
 
 
 def test_the_threshold_is_a_probability(video):
-    low, high = (predicted(refsam(threshold=t), video, frames=1)[0] for t in (0.2, 0.8))
+    low, high = (predicted(refsam(threshold=t), video, frames=1)[0] for t in (0.1, 0.8))
     assert high.masks.sum() < low.masks.sum()
     assert (low.masks | ~high.masks).all()
-    assert refsam(threshold=0.2).info.threshold == 0.2
+    assert refsam(threshold=0.1).info.threshold == 0.1
     with pytest.raises(InputError, match="no probability"):
         refsam(threshold=1.5)
+
+
+def test_a_variant_has_its_own_threshold(video):
+    """The paper's sizes have SAM's."""
+    own = refsam()
+    assert own.info.threshold == own.info.config["threshold"] == CONFIGS["refsam_tiny"].threshold < 0.5
+    model = build_refsam(replace(CONFIGS["refsam_tiny"], threshold=CONFIGS["refsam_vit_h"].threshold))
+    other = RefSamMethod("refsam", model, RefSamOptions(), device=torch.device("cpu"))
+    assert other.info.threshold == 0.5
+    (found,) = predicted(own, video, frames=1)
+    # Masks are cut before probabilities are rounded to halves.
+    sure = np.abs(found.probabilities.astype(np.float32) - own.info.threshold) > 2e-3
+    assert np.array_equal(found.masks[sure], (found.probabilities > own.info.threshold)[sure])
 
 
 def test_masks_have_the_size_of_frames_that_were_shrunk():

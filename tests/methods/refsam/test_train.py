@@ -12,7 +12,13 @@ from refseg.methods.refsam import train
 from refseg.methods.refsam.config import CONFIGS
 from refseg.methods.refsam.model import build_refsam
 from refseg.methods.refsam.text import build_tiny_text
-from refseg.methods.refsam.train import RefSamTrainOptions, clip_times, make_batch, parameter_groups
+from refseg.methods.refsam.train import (
+    RefSamTrainOptions,
+    _mean_j,
+    clip_times,
+    make_batch,
+    parameter_groups,
+)
 from refseg.methods.refsam.training.shapes import (
     clip_losses,
     collate,
@@ -227,6 +233,30 @@ def test_clips_of_given_steps_begin_anywhere_and_go_on_from_there():
     given, plain = (make_batch(options, step, 128) for step in (2, 1))
     assert given.before is not None and plain.before is None
     assert len(given.frames) == len(plain.frames) == options.clip_frames
+
+
+def test_j_of_fresh_samples_is_j_at_each_threshold(model, clips):
+    """Against numpy, pixel by pixel; the decoder's own threshold changes nothing."""
+    levels = (0.2, 0.5)
+    with torch.no_grad():
+        found = _mean_j(model, clips, levels)
+        frames = torch.stack([low for low, _ in _frame_logits(model, clips)])
+        soft = torch.nn.functional.interpolate(
+            frames, clips.masks.shape[-2:], mode="bilinear", align_corners=False
+        )
+    soft, truth = soft.sigmoid().numpy(), clips.masks.numpy() > 0.5
+    for k, level in enumerate(levels):
+        for n in range(len(clips.texts)):
+            both = [np.sum((p > level) & t) for p, t in zip(soft[:, n], truth[:, n], strict=True)]
+            either = [np.sum((p > level) | t) for p, t in zip(soft[:, n], truth[:, n], strict=True)]
+            expected = np.mean([b / e if e else 1.0 for b, e in zip(both, either, strict=True)])
+            assert float(found[n, k]) == pytest.approx(expected, abs=1e-5)
+    assert not torch.equal(found[:, 0], found[:, 1])
+
+
+def _frame_logits(model, batch):
+    image = model.encode_image(batch.frames.flatten(0, 1))
+    return list(frame_outputs(model, image, model.encode_text(batch.texts), batch))
 
 
 def test_clips_start_at_frame_0_and_run_forward():
