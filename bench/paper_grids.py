@@ -42,7 +42,7 @@ IMAGES = Training(
         "align_steps": "120",
         "clip_steps": "0",
         "itm_token": "none",
-        "evaluate_every": "100",
+        "evaluate_every": "150",
         "watch": "4",
         "warmup": "40",
     },
@@ -292,6 +292,6 @@ def _with(training: Training, **options: str) -> Training:
 
 
 def _curved(training: Training) -> Training:
-    """Return a training that measures J&F on some videos of val as it goes, in steps that are logged."""
+    """Return a training that measures J&F on some videos of val as it goes."""
     quick = {**training.quick, "validate": "1"}
     return _with(replace(training, quick=quick), validate="12", evaluate_every="20")

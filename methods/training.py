@@ -75,7 +75,7 @@ class Training:
         make_batch: Batch by step, and its share that process ``rank`` of ``processes`` computes; a pure function, run
             ahead in a worker process.
         compute: Losses of a batch, means over its rows; ``"loss"`` is minimised.
-        evaluate: Figures for the log, by step; run every ``evaluate_every`` steps and at the end.
+        evaluate: Figures for the log; run every ``evaluate_every`` steps, which are logged then, and at the end.
         fingerprint: Settings that must agree for a resume.
         rows: Number of rows of a batch; shares weigh by it.
         parts: Cuts a process's share of a batch into what is computed one after the other, its gradients added up.
@@ -155,11 +155,12 @@ class Training:
                 "wall_seconds": before["wall_seconds"] + time.perf_counter() - begin,
                 "cpu_seconds": before["cpu_seconds"] + team.cpu_seconds,
             }
-            if done % self.log_every == 0 or done == self.steps:
-                n = done % self.log_every or self.log_every
+            evaluated = done % self.evaluate_every == 0 or done == self.steps
+            if evaluated or done % self.log_every == 0:
+                n = done - self._logged(done - 1)
                 figures = {k: v / n for k, v in sums.items()}
                 sums = {}
-                if done % self.evaluate_every == 0 or done == self.steps:
+                if evaluated:
                     self.network.eval()
                     figures |= dict(self.evaluate())
                     self.network.train()
@@ -169,6 +170,10 @@ class Training:
         log.close()
         draw_curve(self.out / "log.csv", self.out / "curve.png")
         return spent
+
+    def _logged(self, step: int) -> int:
+        """Return the last step up to this one that is in the log; 0: none."""
+        return step - min(step % self.log_every, step % self.evaluate_every)
 
     def _step(self, batch: Any, step: int, scheduler: LambdaLR, team: Crew) -> dict[str, float]:
         torch.manual_seed(step)

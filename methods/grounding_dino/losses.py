@@ -100,6 +100,15 @@ class _ImageLoss(GroundingDinoImageLoss):
         return wanted
 
 
+def _weights(config: Any) -> dict[str, float]:
+    return {
+        "loss_ce": 2.0,
+        "loss_bbox": config.bbox_loss_coefficient,
+        "loss_giou": config.giou_loss_coefficient,
+        "align": ALIGN,
+    }
+
+
 def detection_losses(
     model: Any,
     inputs: Mapping[str, Tensor],
@@ -119,12 +128,7 @@ def detection_losses(
         words: What they are named by; None: nothing is named.
     """
     config = model.config
-    weights = {
-        "loss_ce": 2.0,
-        "loss_bbox": config.bbox_loss_coefficient,
-        "loss_giou": config.giou_loss_coefficient,
-        "align": ALIGN,
-    }
+    weights = _weights(config)
     last: dict[str, Tensor] = {}
 
     def decoder_loss(

@@ -81,7 +81,7 @@ class RefSamConfig:
 
 @dataclass(frozen=True)
 class ModelSwitches:
-    """Options of ``--set`` that change the network; None keeps what the variant has. See :class:`RefSamConfig`.
+    """Options of ``--set`` that change a variant; None keeps what it has. See :class:`RefSamConfig`.
 
     Attributes:
         visual_encoder: A key of :data:`~refseg.methods.sam.build.SAM_CONFIGS`, for other sizes of the tiny model.
@@ -102,6 +102,7 @@ class ModelSwitches:
     mask_selection: Literal["best_iou", "first"] | None = None
     mask_candidates: Literal["all", "multimask"] | None = None
     text_attention_mask: bool | None = None
+    threshold: float | None = None
 
 
 def configured(config: RefSamConfig, options: ModelSwitches) -> RefSamConfig:

@@ -53,7 +53,6 @@ class RefSamOptions(ModelSwitches, EncoderOptions):
         checkpoint: RefSAM's learnable weights.
         sam_checkpoint: SAM's weights.
         text_checkpoint: Folder of the text encoder; None: transformers' cache or the hub.
-        threshold: A pixel is the object's where its probability is above; None: the variant's.
         track_token: Hand the track token on from frame to frame; off, every frame stands alone.
         frame_size: ``360p`` shrinks frames first, as published; ``full`` leaves them.
         frames_at_once: Frames of a video that are encoded together; the first masks then wait for as many.
@@ -63,7 +62,6 @@ class RefSamOptions(ModelSwitches, EncoderOptions):
     checkpoint: str | None = None
     sam_checkpoint: str | None = None
     text_checkpoint: str | None = None
-    threshold: float | None = None
     track_token: bool = True
     frame_size: Literal["360p", "full"] = "360p"
     frames_at_once: int = 1
@@ -99,7 +97,7 @@ class RefSamMethod:
         Raises:
             InputError: The threshold is no probability, or the text encoder cannot leave memory.
         """
-        threshold = model.config.threshold if options.threshold is None else options.threshold
+        threshold = model.config.threshold
         if not 0 <= threshold < 1:
             raise InputError(f"threshold={threshold} is no probability; give one from 0 up to 1.")
         if options.frames_at_once < 1:
@@ -109,11 +107,11 @@ class RefSamMethod:
                 "offload_text=true encodes sentences one by one, but text_attention_mask=false lets the padding of "
                 "a video's sentences count; give one of the two."
             )
-        self._options, self._model, self._threshold = options, model, threshold
+        self._options, self._model = options, model
         self._device, self._dtype = device, dtype
         self._store: TextStore | None = None
         facts = {k: v for k, v in asdict(model.config).items() if k != "sam"}
-        facts |= {"threshold": threshold, "track_token": options.track_token}
+        facts |= {"track_token": options.track_token}
         facts |= {"frame_size": options.frame_size, "frames_at_once": options.frames_at_once}
         facts |= options.encoder_facts()
         self.info = MethodInfo(
@@ -254,7 +252,7 @@ class RefSamMethod:
     def _prediction(self, frame: int, probabilities: Tensor, scores: Tensor) -> FramePrediction:
         with stage("upsample"):
             soft = probabilities.numpy()
-            masks = soft > self._threshold
+            masks = soft > self._model.config.threshold
             # torch rounds to halves ten times faster than numpy.
             return FramePrediction(frame, masks, scores.numpy(), probabilities.half().numpy())
 

@@ -16,7 +16,7 @@ from refseg.bench.parsing import parse_json
 from refseg.methods.refsam.model import RefSam
 from refseg.methods.sam.weights import load_tensors, read_metadata, refuse_unusable, save_safetensors
 
-_NOT_IN_WEIGHTS = ("mask_selection", "mask_candidates")
+_NOT_IN_WEIGHTS = ("mask_selection", "mask_candidates", "threshold")
 """Options that change what is made of the network's output, not the network."""
 
 

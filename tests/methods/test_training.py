@@ -1,5 +1,6 @@
 import csv
 import errno
+import itertools
 import multiprocessing
 import os
 import sys
@@ -27,7 +28,7 @@ class Stop(Exception):
     """The training's end by force."""
 
 
-def training(out, *, steps=12, stop_at=None, fingerprint="a", processes=1):
+def training(out, *, steps=12, stop_at=None, fingerprint="a", processes=1, evaluate_every=4):
     torch.manual_seed(0)
     network = nn.Linear(3, 1)
 
@@ -47,7 +48,7 @@ def training(out, *, steps=12, stop_at=None, fingerprint="a", processes=1):
         compute=compute,
         evaluate=lambda: {"dev_score": float(network.weight.sum().detach())},
         fingerprint=fingerprint,
-        evaluate_every=4,
+        evaluate_every=evaluate_every,
         checkpoint_every=4,
         log_every=2,
         rows=len,
@@ -75,6 +76,28 @@ def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(tmp_path, 
     assert log(tmp_path / "parts") == log(tmp_path / "whole")
     assert spent["wall_seconds"] > 0
     assert (tmp_path / "parts/curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_steps_that_are_evaluated_are_logged_whatever_else_is(tmp_path):
+    """Means in a row of the log are over the steps since the row before; also where a checkpoint lies between."""
+    given = {"steps": 11, "evaluate_every": 3}
+    seen = []
+    _, run = training(tmp_path / "whole", **given)
+    inner = run.compute
+    run.compute = lambda batch, step: (found := inner(batch, step), seen.append(float(found["loss"])))[0]
+    run.run(resume=False)
+    rows = log(tmp_path / "whole")
+    assert [int(s) for s, name, _ in rows if name == "dev_score"] == [3, 6, 9, 11]
+    losses = [(int(s), float(value)) for s, name, value in rows if name == "loss"]
+    assert [s for s, _ in losses] == [2, 3, 4, 6, 8, 9, 10, 11]
+    for (before, _), (step, mean) in itertools.pairwise([(0, 0.0), *losses]):
+        assert mean == pytest.approx(sum(seen[before:step]) / (step - before), rel=1e-6)
+    for stop_at in (5, 10):
+        parts = tmp_path / f"parts{stop_at}"
+        with pytest.raises(Stop):
+            training(parts, stop_at=stop_at, **given)[1].run(resume=False)
+        training(parts, **given)[1].run(resume=True)
+        assert log(parts) == rows
 
 
 def test_processes_that_share_a_batch_learn_what_one_learns(tmp_path):

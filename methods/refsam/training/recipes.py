@@ -74,7 +74,7 @@ class RecipeOptions(ModelSwitches):
         validate_videos: How many videos of it (0: all).
         evaluate_every: Steps between validations.
         checkpoint_every: Steps between checkpoints.
-        log_every: Steps between lines of the log, and a divisor of the two above.
+        log_every: Steps between lines of the log, beside those that are evaluated.
         workers: Processes that read clips ahead.
     """
 
@@ -208,10 +208,6 @@ def chosen_options(request: TrainRequest) -> RecipeOptions:
     for name in ("flip", "photometric", "crop"):
         if not 0 <= getattr(options, name) <= 1:
             raise InputError(f"{name}={getattr(options, name)} is no probability; give one from 0 to 1.")
-    if options.evaluate_every % options.log_every:
-        raise InputError(
-            f"evaluate_every={options.evaluate_every} is no multiple of log_every={options.log_every}; give one."
-        )
     if options.frame_cache_gib and options.augment:
         raise InputError(
             "frame_cache_gib keeps encoded frames, but augmented ones never come twice; give augment=false, or leave "

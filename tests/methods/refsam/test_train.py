@@ -240,10 +240,10 @@ def test_j_of_fresh_samples_is_j_at_each_threshold(model, clips):
     levels = (0.2, 0.5)
     with torch.no_grad():
         found = _mean_j(model, clips, levels)
-        frames = torch.stack([low for low, _ in _frame_logits(model, clips)])
-        soft = torch.nn.functional.interpolate(
-            frames, clips.masks.shape[-2:], mode="bilinear", align_corners=False
-        )
+    frames = torch.stack(_logits(model, clips))
+    soft = torch.nn.functional.interpolate(
+        frames, clips.masks.shape[-2:], mode="bilinear", align_corners=False
+    )
     soft, truth = soft.sigmoid().numpy(), clips.masks.numpy() > 0.5
     for k, level in enumerate(levels):
         for n in range(len(clips.texts)):
@@ -252,11 +252,6 @@ def test_j_of_fresh_samples_is_j_at_each_threshold(model, clips):
             expected = np.mean([b / e if e else 1.0 for b, e in zip(both, either, strict=True)])
             assert float(found[n, k]) == pytest.approx(expected, abs=1e-5)
     assert not torch.equal(found[:, 0], found[:, 1])
-
-
-def _frame_logits(model, batch):
-    image = model.encode_image(batch.frames.flatten(0, 1))
-    return list(frame_outputs(model, image, model.encode_text(batch.texts), batch))
 
 
 def test_clips_start_at_frame_0_and_run_forward():

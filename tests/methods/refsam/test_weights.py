@@ -25,7 +25,7 @@ def test_another_configuration_is_named(build, tmp_path):
     save_weights(build(), path)
     with pytest.raises(InputError, match=r"dense=hda \(here da\), itm_token=main_mask \(here iou\)"):
         load_weights(build(dense="da", itm_token="iou"), path)
-    load_weights(build(mask_selection="first"), path)
+    load_weights(build(mask_selection="first", threshold=0.3), path)
 
 
 def test_other_tensors_are_refused(build, tmp_path):

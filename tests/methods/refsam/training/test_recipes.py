@@ -368,7 +368,6 @@ def test_weights_of_a_first_training_start_a_second(train, tmp_path):
     [
         ({"batch": 0}, "batch=0"),
         ({"flip": 2}, "no probability"),
-        ({"log_every": 3}, "no multiple"),
         ({"frame_cache_gib": 1}, "augment=false"),
         ({"frame_cache_gib": 1, "augment": "false"}, "use_adapter=false"),
         ({"datasets": "refcoco,refytvos"}, "one folder"),
