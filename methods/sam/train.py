@@ -10,7 +10,6 @@ what MAE teaches (``attributes``; the classifiers are thrown away afterwards).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +21,15 @@ from torch import Tensor, nn
 
 from refseg.bench.types import TrainRequest
 from refseg.datasets.refshapes.grammar import VALUES
-from refseg.datasets.refshapes.train import DEV_SEED, LEAST_PIXELS, VERSION, image_sample
+from refseg.datasets.refshapes.train import DEV_SEED, VERSION, image_sample
 from refseg.methods.losses import dice_loss, focal_loss
 from refseg.methods.muon import MuonAdamW, muon_groups
+from refseg.methods.naming import Naming, attribute_values, visible_ids
 from refseg.methods.sam.build import build_sam, sam_config
 from refseg.methods.sam.compat import Sam
 from refseg.methods.sam.decode import DecoderOutput, decode
 from refseg.methods.sam.initial import initialise
-from refseg.methods.sam.transforms import cell_shares, normalise_and_pad
+from refseg.methods.sam.transforms import normalise_and_pad
 from refseg.methods.training import Training, cosine_with_warmup, recipe_options
 
 
@@ -93,12 +93,11 @@ def make_batch(seed: int, numbers: Sequence[int], objects: int, image_size: int)
         sample = image_sample(seed, number, 0)
         frames.append(sample.frames[0])
         labels = sample.labels[0]
-        ids = [i for i in np.unique(labels) if i and (labels == i).sum() >= LEAST_PIXELS]
+        ids = visible_ids(labels)
         for k in torch.randperm(len(ids), generator=generator)[:objects].tolist():
             masks.append(labels == ids[k])
             index.append(b)
-            look = sample.looks[str(ids[k])]
-            attributes.append([values.index(getattr(look, name)) for name, values in VALUES.items()])
+            attributes.append(attribute_values(sample.looks[str(ids[k])]))
     tensor = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
     height, width = frames[0].shape[:2]
     return PromptBatch(
@@ -173,7 +172,7 @@ class Learner(nn.Module):
     def __init__(self, sam: Sam, width: int) -> None:
         super().__init__()
         self.sam = sam
-        self.heads = nn.ModuleDict({name: nn.Linear(width, len(v)) for name, v in VALUES.items()})
+        self.naming = Naming(width)
 
     def losses(
         self, batch: PromptBatch, options: SamTrainOptions, step: int, image_size: int
@@ -183,19 +182,9 @@ class Learner(nn.Module):
         rounds = options.rounds if step % options.rounds_every == 0 else 1
         losses = interactive_losses(self.sam, embeddings, batch, rounds, step, image_size)
         if options.attributes:
-            scores = self.classify(embeddings, batch.masks)
-            entropies = [F.cross_entropy(s, batch.attributes[:, i]) for i, s in enumerate(scores.values())]
-            losses["attribute_loss"] = torch.stack(entropies).sum()
+            losses["attribute_loss"] = self.naming.loss(embeddings, batch.masks, batch.attributes)
             losses["loss"] = losses["loss"] + options.attributes * losses["attribute_loss"]
         return losses
-
-    def classify(self, embeddings: Tensor, masks: Tensor) -> dict[str, Tensor]:
-        """Return (N, values) scores by attribute, from the embedding's mean under each mask (N, H, W)."""
-        side = embeddings.shape[-1]
-        cell = math.ceil(max(masks.shape[-2:]) / side)
-        weights = cell_shares(masks, side * cell, side)[:, None]
-        pooled = (embeddings * weights).sum((-2, -1)) / weights.sum((-2, -1))
-        return {name: head(pooled) for name, head in self.heads.items()}
 
 
 def interactive_losses(
@@ -247,7 +236,7 @@ def prompt_iou(
         output = encode_and_decode(sam, embeddings, (points, torch.ones(len(points), 1)), None, None)
         best = output.iou[:, 1:].argmax(1) + 1
         point_ious.append(_iou(output.low_res_logits[torch.arange(len(best)), best], batch, image_size))
-        for i, (name, scores) in enumerate(learner.classify(embeddings, batch.masks).items()):
+        for i, (name, scores) in enumerate(learner.naming(embeddings, batch.masks).items()):
             right[name].append((scores.argmax(1) == batch.attributes[:, i]).float())
     return {
         "dev_box_iou": 100 * float(torch.cat(box_ious).mean()),
