@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -299,15 +300,14 @@ def decay_groups(
     ]
 
 
-def cosine_with_warmup(steps: int, warmup: int) -> Callable[[int], float]:
-    """Return a schedule that rises linearly over ``warmup`` steps and falls to 2% along a cosine."""
+def cosine_with_warmup(steps: int, warmup: int, hold: int = 0) -> Callable[[int], float]:
+    """Return a schedule that rises linearly over ``warmup`` steps and from step ``hold`` falls to 2% along a cosine."""
+    top = max(warmup, hold)
 
     def factor(step: int) -> float:
         if step < warmup:
             return (step + 1) / warmup
-        import math
-
-        done = (step - warmup) / max(1, steps - warmup)
+        done = max(0, step - top) / max(1, steps - top)
         return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
     return factor

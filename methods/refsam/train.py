@@ -7,6 +7,8 @@ loss on the mask that is the output, a learning rate per module.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from refseg.bench.fetch import file_sha256
 from refseg.bench.registry import build_dataset
@@ -22,9 +24,10 @@ from refseg.bench.types import DatasetRequest, TrainRequest
 from refseg.datasets.refshapes.facts import Facts
 from refseg.datasets.refshapes.grammar import CLIP_WEIGHTS, Sentence
 from refseg.datasets.refshapes.random import Stream
-from refseg.datasets.refshapes.scene import FRAMES
+from refseg.datasets.refshapes.scene import FRAMES, Shape
 from refseg.datasets.refshapes.train import DEV_SEED, VERSION, Sample, Times, clip_sample, image_sample
 from refseg.methods.muon import MuonAdamW, muon_groups
+from refseg.methods.naming import Naming
 from refseg.methods.refsam.config import CONFIGS, DenseMode, RefSamConfig, TrackToken
 from refseg.methods.refsam.model import RefSam, build_refsam
 from refseg.methods.refsam.text import build_text_encoder
@@ -53,17 +56,22 @@ class RefSamTrainOptions:
         clip_steps: Steps of the second phase.
         clips: Clips a step.
         clip_frames: Frames a clip (the paper: 3).
+        given_clips: Clips a step of ``given_every``.
+        given_frames: Frames a clip of these.
         clip_start: ``paper``: {t - U[1,3], t, t + U[1,3]}; ``first_frame``: frame 0 and then steps of U[1,3], as
             RefShapes asks for places and relations in the first frame.
         image_sentences: Sentences an image, each of which finds its object's place.
         image_masks: How many of them have their masks decoded too, which is what costs time.
         given_every: Every so many-th step after ``align_steps`` shows later frames of videos, with track tokens that
             say where the object was in the frame before (0: none).
+        image_every: Every so many-th step of the second phase is one of single images, so that looks and places go on
+            being learnt (0: none).
         sentences: Sentences a clip.
         focal: Weight of the focal loss beside Dice; the paper's is 1, SAM's 20.
         alignment: Weight of the alignment of sentences with places; the paper has none, as its text encoder is
             pre-trained and its network has seen pictures by the hundred thousand.
         dense_prompts: Weight of the distance between dense attention's output and SAM's prompt of the object's mask.
+        attributes: Weight of naming every object's attributes from its image embedding, as in the tiny SAM's recipe.
         tracking: Weight of the distance between track tokens and SAM's prompt of a point at the object's centre, which
             its decoder understands from the start; the paper has none.
         text_dropout: Share of the sentences that are left out where there is a track token, so that nothing but it says
@@ -72,7 +80,6 @@ class RefSamTrainOptions:
         lr: Learning rate of cross-modal MLP, dense attention, tracking and text encoder.
         decoder_lr: That of the mask decoder.
         adapter_lr: That of the adapters.
-        clip_lr_factor: Factor on all of them in the second phase.
         processes: Processes that share each step; two of one thread each are faster than one of two.
         text: Text encoder, the tiny T5 or a stand-in of another family.
         visual_encoder: Size of the SAM whose weights ``sam`` are.
@@ -82,31 +89,34 @@ class RefSamTrainOptions:
     """
 
     sam: str | None = None
-    image_steps: int = 1700
+    image_steps: int = 1200
     align_steps: int = 200
     images: int = 12
-    clip_steps: int = 1050
-    clips: int = 4
-    clip_frames: int = 4
+    clip_steps: int = 2700
+    clips: int = 2
+    clip_frames: int = 8
+    given_clips: int = 4
+    given_frames: int = 4
     clip_start: Literal["paper", "first_frame"] = "first_frame"
     image_sentences: int = 12
     image_masks: int = 4
     given_every: int = 3
+    image_every: int = 3
     sentences: int = 6
     no_target: int = 5
     focal: float = 5.0
     alignment: float = 0.5
     dense_prompts: float = 1.0
-    tracking: float = 0.5
+    attributes: float = 0.2
+    tracking: float = 1.0
     text_dropout: float = 0.3
     lr: float = 1e-3
     decoder_lr: float = 1e-3
     adapter_lr: float = 1e-3
-    clip_lr_factor: float = 0.5
     weight_decay: float = 0.01
     warmup: int = 100
     seed: int = 0
-    evaluate_every: int = 500
+    evaluate_every: int = 600
     processes: int = 2
     use_adapter: bool = True
     dense: DenseMode = "hda"
@@ -121,36 +131,53 @@ class RefSamTrainOptions:
     watch: int = 24
 
 
-ENTRIES = 0.5
-"""How often a later frame is the first one that shows an object that a sentence is about, where one comes in late."""
+HARD = 0.6
+"""How often a later frame is one in which an object that a sentence is about comes in or meets another, if one does."""
+
+GIVEN_STEP = 2
+"""Frames that lie between those of a clip that begins later, at most: nearer to every frame, as videos are run."""
 
 THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 """Probabilities above which a pixel may count as the object's, tried on fresh videos."""
 
 
-def clip_times(rng: Stream, frames: int, first: int = 0) -> list[int]:
-    """Return a first frame and then steps of U[1,3], clamped to the video."""
+def clip_times(rng: Stream, frames: int, first: int = 0, most: int = 3) -> list[int]:
+    """Return a first frame and then steps of U[1,most], clamped to the video."""
     times = [first]
     while len(times) < frames:
-        times.append(min(FRAMES - 1, times[-1] + rng.integer(1, 3)))
+        times.append(min(FRAMES - 1, times[-1] + rng.integer(1, most)))
     return times
 
 
 def make_batch(options: RefSamTrainOptions, step: int, image_size: int, rank: int = 0) -> ClipBatch:
-    """Draw the share of a step's batch that process ``rank`` computes: images in the first phase, then clips."""
-    pictures = step < options.image_steps
+    """Draw the share of a step's batch that process ``rank`` computes: images in the first phase, then mostly clips."""
+    pictures, given = _of_images(options, step), _given(options, step)
     if pictures:
-        first, count = step * options.images, options.images
+        draw, count = _draw_given_image if given else _draw_image, options.images
+    elif given:
+        draw, count = _draw_given_clip, options.given_clips
     else:
-        first = options.image_steps * options.images + (step - options.image_steps) * options.clips
-        count = options.clips
-    given = _given(options, step)
-    draw = _draw_given_image if given else _draw_image
-    if not pictures:
-        draw = _draw_given_clip if given else _draw_clip
+        draw, count = _draw_clip, options.clips
+    first = _samples_before(options, step)
     samples = [draw(options, first + i) for i in range(rank, count, options.processes)]
     decoded = options.image_masks if pictures else None
     return collate([s for s in samples if s.sentences], image_size, decoded=decoded, given=given)
+
+
+def _of_images(options: RefSamTrainOptions, step: int) -> bool:
+    """Return whether a step is of single images: the whole first phase, and of the second what gives no tokens."""
+    return step < options.image_steps or (bool(options.image_every) and step % options.image_every == 1)
+
+
+def _samples_before(options: RefSamTrainOptions, step: int) -> int:
+    """Return a number that no sample of an earlier step reaches."""
+    second = max(0, step - options.image_steps)
+    each = max(
+        options.clips,
+        options.images if options.image_every else 0,
+        options.given_clips if options.given_every else 0,
+    )
+    return (step - second) * options.images + second * each
 
 
 def _given(options: RefSamTrainOptions, step: int) -> bool:
@@ -179,7 +206,7 @@ def _draw_clip(options: RefSamTrainOptions, index: int) -> Sample:
 
 
 def _draw_given_clip(options: RefSamTrainOptions, index: int) -> Sample:
-    return _draw_video(options, index, options.sentences, _later(options, index, options.clip_frames))
+    return _draw_video(options, index, options.sentences, _later(options, index, options.given_frames))
 
 
 def _draw_video(
@@ -195,10 +222,25 @@ def _later(options: RefSamTrainOptions, index: int, frames: int) -> Times:
         rng = Stream(options.seed, index, 7)
         shapes = [s for s in facts.shown() if any(s.id == sentence.object_id for sentence in said)]
         entries = [row for s in shapes if (row := facts.first_row(s))]
-        t = rng.choice(entries) if entries and rng.chance(ENTRIES) else rng.integer(1, FRAMES - 1)
-        return [t - 1, *clip_times(rng, frames, t)]
+        hard = [rows for rows in (entries, meetings(facts.scene.shapes, shapes, whole=frames == 1)) if rows]
+        t = rng.choice(rng.choice(hard)) if hard and rng.chance(HARD) else rng.integer(1, FRAMES - 1)
+        return [t - 1, *clip_times(rng, frames, t, GIVEN_STEP)]
 
     return times
+
+
+def meetings(shapes: Sequence[Shape], wanted: Sequence[Shape], *, whole: bool) -> list[int]:
+    """Return the frames after the first in which a wanted object begins to meet another; ``whole``: or still does."""
+    found = []
+    for shape, other in itertools.product(wanted, shapes):
+        if shape.id != other.id:
+            meet = [_meet(shape, other, t) for t in range(FRAMES)]
+            found += [t for t in range(1, FRAMES) if meet[t] and (whole or not meet[t - 1])]
+    return found
+
+
+def _meet(a: Shape, b: Shape, t: int) -> bool:
+    return a.on_screen(t) and b.on_screen(t) and math.dist(a.centre(t), b.centre(t)) < a.radius + b.radius
 
 
 @torch.no_grad()
@@ -263,11 +305,28 @@ def parameter_groups(model: RefSam, options: RefSamTrainOptions) -> list[dict[st
     return groups
 
 
-def _losses(model: RefSam, batch: ClipBatch, options: RefSamTrainOptions, step: int) -> dict[str, Tensor]:
+class Learner(nn.Module):
+    """The model in training, and classifiers of its objects that are thrown away afterwards."""
+
+    def __init__(self, model: RefSam, options: RefSamTrainOptions) -> None:
+        super().__init__()
+        self.model = model
+        self.naming = Naming(model.config.sam.prompt_dim) if options.attributes else None
+
+    def parameter_groups(self, options: RefSamTrainOptions) -> list[dict[str, Any]]:
+        """Return the groups of :class:`MuonAdamW`: those of the model and the classifiers."""
+        groups = parameter_groups(self.model, options)
+        if self.naming is not None:
+            named = self.naming.named_parameters()
+            groups += muon_groups(named, lr=options.lr, weight_decay=options.weight_decay)
+        return groups
+
+
+def _losses(learner: Learner, batch: ClipBatch, options: RefSamTrainOptions, step: int) -> dict[str, Tensor]:
     # A clip that begins anywhere does not show what its sentence says of the video's first frame.
     early = step < options.image_steps or options.clip_start == "first_frame"
     return clip_losses(
-        model,
+        learner.model,
         batch,
         focal=options.focal,
         alignment=options.alignment if early else 0.0,
@@ -275,6 +334,8 @@ def _losses(model: RefSam, batch: ClipBatch, options: RefSamTrainOptions, step: 
         prompted=step < min(options.align_steps, options.image_steps),
         tracking=options.tracking,
         text_dropout=options.text_dropout,
+        naming=learner.naming,
+        attributes=options.attributes,
     )
 
 
@@ -310,20 +371,17 @@ def recipe(request: TrainRequest) -> Mapping[str, float]:
         load_start(model, Path(options.start))
     else:
         balance(model)
-    model.train()
-    images = cosine_with_warmup(options.image_steps, options.warmup)
-    clips = cosine_with_warmup(options.clip_steps, options.warmup)
+    learner = Learner(model, options).train()
+    steps = options.image_steps + options.clip_steps
     out = Path(request.out)
     spent = Training(
         out=out,
-        steps=options.image_steps + options.clip_steps,
-        network=model,
-        optimizer=MuonAdamW(parameter_groups(model, options)),
-        schedule=lambda s: (
-            images(s) if s < options.image_steps else options.clip_lr_factor * clips(s - options.image_steps)
-        ),
+        steps=steps,
+        network=learner,
+        optimizer=MuonAdamW(learner.parameter_groups(options)),
+        schedule=cosine_with_warmup(steps, options.warmup, options.image_steps if options.clip_steps else 0),
         make_batch=lambda step, rank: make_batch(options, step, size, rank),
-        compute=lambda batch, step: _losses(model, batch, options, step),
+        compute=lambda batch, step: _losses(learner, batch, options, step),
         rows=lambda batch: len(batch.texts),
         processes=options.processes,
         evaluate=lambda: dev_iou(model, options, size) | _validation(model, options),

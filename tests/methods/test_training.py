@@ -160,6 +160,13 @@ def test_the_schedule_rises_and_falls():
     assert values[-1] == pytest.approx(0.02, abs=0.01)
 
 
+def test_a_schedule_can_hold_before_it_falls():
+    factor, plain = cosine_with_warmup(100, 10, hold=40), cosine_with_warmup(60, 0)
+    assert [factor(s) for s in (0, 4, 9)] == pytest.approx([0.1, 0.5, 1.0])
+    assert {factor(s) for s in range(9, 41)} == {1.0}
+    assert [factor(40 + s) for s in range(60)] == pytest.approx([plain(s) for s in range(60)])
+
+
 def test_tensorboard_gets_what_the_csv_gets_where_it_is_installed(tmp_path, monkeypatch):
     boards = []
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from refseg.datasets.refshapes.grammar import Sentence
 from refseg.datasets.refshapes.train import Sample
 from refseg.methods.losses import dice_loss, focal_loss
+from refseg.methods.naming import Naming, Objects, objects_of
 from refseg.methods.refsam.model import ImageFeatures, RefSam, TextFeatures
 from refseg.methods.refsam.training.dense_prompts import (
     alignment_loss,
@@ -30,6 +31,8 @@ JITTER = 3.0
 """Standard deviation, in pixels, of the places that track tokens are given."""
 LOST = 0.15
 """How often a given track token says nothing although its object was in sight, where the sentence is enough."""
+WRONG = 0.12
+"""How often a clip's given track token is another object's, where the sentence is enough to find its own again."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class ClipBatch:
         decoded: (M,) rows whose masks are decoded; the others only say where their object is.
         at_once: (N,) bool, the first frame shows the object and tells that it is the one.
         others: (N, H, W) float 0/1, all objects of the first frame but the referent.
+        objects: All objects of the first frames.
         before: (N, H, W) as ``masks``, of the frame before, whose track tokens are given; None: no such frame.
     """
 
@@ -54,6 +58,7 @@ class ClipBatch:
     decoded: Tensor
     at_once: Tensor
     others: Tensor
+    objects: Objects
     before: Tensor | None = None
 
 
@@ -87,6 +92,7 @@ def collate(
         torch.tensor([r for r, n in enumerate(rows) if decoded is None or n < decoded]),
         told & stacked[0].flatten(1).any(1),
         torch.from_numpy(np.stack(others)).float(),
+        objects_of([s.labels[first] for s in samples], [s.looks for s in samples]),
         before,
     )
 
@@ -101,6 +107,8 @@ def clip_losses(
     tracking: float = 0.0,
     text_dropout: float = 0.0,
     prompted: bool = False,
+    naming: Naming | None = None,
+    attributes: float = 0.0,
 ) -> dict[str, Tensor]:
     """Return the losses of a batch, means over its rows and frames; masks are compared at the logits' resolution.
 
@@ -114,6 +122,8 @@ def clip_losses(
         text_dropout: Share of the rows that get :data:`WORDLESS` where they have a track token, so that nothing but it
             says what to look for.
         prompted: The decoder gets mask prompts of the true objects in place of what dense attention gives.
+        naming: Classifiers of the first frames' objects, or None.
+        attributes: Weight of their loss.
     """
     image = model.encode_image(batch.frames.flatten(0, 1))
     text = model.encode_text([*batch.texts, WORDLESS])
@@ -135,6 +145,10 @@ def clip_losses(
     if dense_prompts and model.hda is not None:
         losses["dense_prompt"] = dense_prompt_loss(model, image, text, batch)
         losses["loss"] = losses["loss"] + dense_prompts * losses["dense_prompt"]
+    if naming is not None:
+        objects = batch.objects
+        losses["naming"] = naming.loss(image.embedding[objects.index], objects.masks, objects.attributes)
+        losses["loss"] = losses["loss"] + attributes * losses["naming"]
     return losses
 
 
@@ -201,9 +215,19 @@ def given_tokens(model: RefSam, batch: ClipBatch, dropped: Tensor) -> Tensor | N
     if model.itm is None or batch.before is None:
         return None
     rows = batch.decoded
-    lost = batch.at_once[rows] & ~dropped[rows] & (torch.rand(len(rows)) < LOST)
-    tokens = place_tokens(model, batch.before[rows] * ~lost[:, None, None], JITTER)
+    enough = batch.at_once[rows] & ~dropped[rows]
+    lost = enough & (torch.rand(len(rows)) < LOST)
+    whose = rows
+    if len(batch.frames) > 1:
+        wrong = enough & (torch.rand(len(rows)) < WRONG)
+        whose = torch.where(wrong, rows[_of_same_clip(batch.clip_index[rows])], rows)
+    tokens = place_tokens(model, batch.before[whose] * ~lost[:, None, None], JITTER)
     return tokens.expand(-1, model.itm.count, -1)
+
+
+def _of_same_clip(clip_index: Tensor) -> Tensor:
+    """Return for each row one of its clip's rows, drawn at random."""
+    return torch.multinomial((clip_index[:, None] == clip_index).float(), 1)[:, 0]
 
 
 def frame_outputs(

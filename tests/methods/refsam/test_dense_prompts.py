@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from refseg.methods.naming import Objects
 from refseg.methods.refsam.config import CONFIGS
 from refseg.methods.refsam.model import ImageFeatures, TextFeatures, build_refsam
 from refseg.methods.refsam.text import build_tiny_text
@@ -51,7 +52,8 @@ def asked():
     other[0, :2, :2] = 1
     one = torch.ones(1, dtype=torch.bool)
     row = torch.tensor([0])
-    return ClipBatch(torch.zeros(1, 1, 3, 8, 8), mask, ["x"], row, row, one, other)
+    objects = Objects(mask[0], row, torch.zeros(1, 4, dtype=torch.long))
+    return ClipBatch(torch.zeros(1, 1, 3, 8, 8), mask, ["x"], row, row, one, other, objects)
 
 
 def test_shares_of_cells(asked):

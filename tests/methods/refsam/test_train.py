@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from refseg.datasets.refshapes.random import Stream
+from refseg.datasets.refshapes.scene import Look, Shape
 from refseg.datasets.refshapes.train import image_sample
 from refseg.methods.muon import MuonAdamW
 from refseg.methods.refsam import train
@@ -13,21 +14,26 @@ from refseg.methods.refsam.config import CONFIGS
 from refseg.methods.refsam.model import build_refsam
 from refseg.methods.refsam.text import build_tiny_text
 from refseg.methods.refsam.train import (
+    Learner,
     RefSamTrainOptions,
     _mean_j,
+    _samples_before,
     clip_times,
     make_batch,
+    meetings,
     parameter_groups,
 )
+from refseg.methods.refsam.training import shapes
 from refseg.methods.refsam.training.shapes import (
     clip_losses,
     collate,
     frame_outputs,
+    given_tokens,
     place_tokens,
 )
 
 OPTIONS = RefSamTrainOptions(
-    image_steps=1, align_steps=0, images=4, clip_steps=1, clips=2, clip_frames=3, sentences=3
+    image_steps=1, align_steps=0, images=4, clip_steps=1, clips=2, clip_frames=3, sentences=3, image_every=0
 )
 
 
@@ -57,6 +63,33 @@ def test_processes_share_a_batch_without_gap_or_overlap(step):
     assert sorted(whole.texts) == sorted(parts[0].texts + parts[1].texts)
     together = np.concatenate([p.frames for p in parts], axis=1)
     assert sorted(f.tobytes() for f in together[0]) == sorted(f.tobytes() for f in whole.frames[0].numpy())
+
+
+def test_the_second_phase_has_images_and_given_clips_among_its_clips():
+    options = replace(
+        OPTIONS, processes=1, image_steps=3, image_every=3, given_every=3, given_clips=3, given_frames=2
+    )
+    drawn = [make_batch(options, step, 128) for step in range(3, 9)]
+    assert [len(b.frames) for b in drawn] == [2, 1, 3] * 2
+    assert [b.before is not None for b in drawn] == [True, False, False] * 2
+    assert [b.frames.shape[1] for b in drawn] == [3, 4, 2] * 2
+
+
+@pytest.mark.parametrize("image_every", [0, 3])
+@pytest.mark.parametrize("given_every", [0, 3])
+def test_no_two_steps_draw_the_same_sample(monkeypatch, image_every, given_every):
+    options = replace(
+        OPTIONS, processes=1, image_steps=4, image_every=image_every, given_every=given_every, given_clips=3
+    )
+    drawn = []
+    monkeypatch.setattr(train, "collate", lambda *_, **__: None)
+    for name in ("_draw_image", "_draw_given_image", "_draw_clip", "_draw_given_clip"):
+        monkeypatch.setattr(train, name, lambda _, index: drawn.append(index) or image_sample(0, 0, 1))
+    for step in range(12):
+        before = len(drawn)
+        make_batch(options, step, 128)
+        assert drawn[before] == _samples_before(options, step)
+    assert len(set(drawn)) == len(drawn) > 12
 
 
 def test_a_step_changes_what_is_learnable_and_nothing_else(clips):
@@ -224,15 +257,74 @@ def test_later_frames_are_often_those_where_an_object_comes_in(monkeypatch):
         return int((~before & (torch.cat([b.masks[0].flatten(1).sum(1) for b in batches]) >= 40)).sum())
 
     often = entered()
-    monkeypatch.setattr(train, "ENTRIES", 0.0)
+    monkeypatch.setattr(train, "HARD", 0.0)
     assert often > 2 * entered()
+
+
+def _disc(name, x, vx, radius=10.0):
+    look = Look("circle", "red", "plain", "small")
+    return Shape(name, look, radius, (200.0, 40.0, 40.0), 0.0, x, 50.0, vx, 0.0, "right")
+
+
+def test_objects_meet_from_where_they_touch_until_they_have_passed():
+    """They are 80 pixels apart and come 8 nearer a frame; the sum of their radii is 20."""
+    one, two, far = _disc("1", 20.0, 4.0), _disc("2", 100.0, -4.0), _disc("3", 300.0, 0.0)
+    assert meetings([one, two, far], [one], whole=False) == [8]
+    assert meetings([one, two, far], [two], whole=True) == [8, 9, 10, 11, 12]
+    assert meetings([one, far], [one, far], whole=True) == []
+
+
+def test_what_goes_out_of_sight_meets_nothing():
+    one, leaving = _disc("1", 110.0, 2.0), _disc("2", 120.0, 2.0)
+    assert all(leaving.on_screen(t) for t in meetings([one, leaving], [one], whole=True))
+    assert meetings([one, leaving], [one], whole=True) == [1, 2]
 
 
 def test_clips_of_given_steps_begin_anywhere_and_go_on_from_there():
     options = replace(OPTIONS, processes=1, image_steps=0, clip_steps=4, given_every=2)
     given, plain = (make_batch(options, step, 128) for step in (2, 1))
     assert given.before is not None and plain.before is None
-    assert len(given.frames) == len(plain.frames) == options.clip_frames
+    assert len(given.frames) == options.given_frames and len(plain.frames) == options.clip_frames
+
+
+def test_a_clips_given_token_is_at_times_that_of_another_object(model, monkeypatch):
+    """Only where the sentence is enough to find its own again, and never in single images."""
+    monkeypatch.setattr(shapes, "JITTER", 0.0)
+    monkeypatch.setattr(shapes, "LOST", 0.0)
+    monkeypatch.setattr(shapes, "WRONG", 1.0)
+    options = replace(OPTIONS, processes=1, image_steps=0, given_every=1, given_clips=8, sentences=6)
+    batch = make_batch(options, 0, 128)
+    heard = torch.zeros(len(batch.texts), dtype=torch.bool)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        found, own = given_tokens(model, batch, heard), place_tokens(model, batch.before)
+    other = ~torch.isclose(found, own, atol=1e-5).flatten(1).all(1)
+    assert other.any() and not (other & ~batch.at_once).any()
+    for n in other.nonzero()[:, 0].tolist():
+        clip = own[batch.clip_index == batch.clip_index[n]]
+        assert torch.isclose(clip, found[n], atol=1e-5).flatten(1).all(1).any()
+    with torch.no_grad():
+        dropped = given_tokens(model, batch, ~heard)
+        single = replace(batch, frames=batch.frames[:1], masks=batch.masks[:1])
+        torch.testing.assert_close(given_tokens(model, single, heard), own)
+    torch.testing.assert_close(dropped, own)
+
+
+def test_naming_adds_its_loss_and_leaves_nothing_in_the_model(clips):
+    torch.manual_seed(0)
+    model = build_refsam(CONFIGS["refsam_tiny"], build_tiny_text())
+    learner = Learner(model, OPTIONS)
+    named = {f"model.{n}" for n, _ in model.named_parameters()}
+    beside = [n for n, _ in learner.named_parameters() if n not in named]
+    assert beside and all(n.startswith("naming.") for n in beside)
+    with torch.no_grad():
+        plain = clip_losses(model, clips, focal=5.0)
+        both = clip_losses(model, clips, focal=5.0, naming=learner.naming, attributes=0.2)
+    torch.testing.assert_close(both["loss"], plain["loss"] + 0.2 * both["naming"])
+    assert both["naming"] > 1
+    stepped = [p for group in learner.parameter_groups(OPTIONS) for p in group["params"]]
+    learnable = [p for p in learner.parameters() if p.requires_grad]
+    assert len(stepped) == len(learnable) == len({id(p) for p in stepped})
 
 
 def test_j_of_fresh_samples_is_j_at_each_threshold(model, clips):
