@@ -19,6 +19,7 @@ from refseg.methods.boxes import tight_box
 from refseg.methods.grounding_dino.losses import Looks, Targets
 from refseg.methods.grounding_dino.preprocess import caption, preprocess, with_places
 from refseg.methods.grounding_dino.tiny import SIDES, tiny_tokenizer
+from refseg.methods.naming import attribute_values
 
 WEIGHTS = {"appearance": 26, "place": 26, "motion": 4, "relation": 38, "order": 6}
 """What sentences about a video's first frame are about: more of what is hard to learn than is asked later."""
@@ -173,7 +174,7 @@ def _targets(boxes: Mapping[str, list[float]], phrases: Sequence[Phrase], spans:
 
 
 def _looks(boxes: Mapping[str, list[float]], looks: Mapping[str, Look]) -> Looks:
-    values = [[own.index(getattr(looks[i], name)) for name, own in VALUES.items()] for i in boxes]
+    values = [attribute_values(looks[i]) for i in boxes]
     return Looks(
         torch.tensor([*boxes.values()], dtype=torch.float32).view(-1, 4),
         torch.tensor(values, dtype=torch.int64).view(-1, len(VALUES)),

@@ -1,8 +1,8 @@
 """Trains RefSAM on RefShapes by the paper's recipe in small (paper IV-B).
 
 As the paper pre-trains on RefCOCO's images and fine-tunes on Refer-YouTube-VOS's clips, the first phase sees single
-frames, the second clips whose frames run in order with the track token carried without detaching. Dice and focal
-loss on the mask that is the output, a learning rate per module.
+frames, the second clips whose frames run in order with the track token carried without detaching, and single frames
+between them. Dice and focal loss on the mask that is the output, a learning rate per module.
 """
 
 from __future__ import annotations
@@ -165,8 +165,9 @@ def make_batch(options: RefSamTrainOptions, step: int, image_size: int, rank: in
 
 
 def _of_images(options: RefSamTrainOptions, step: int) -> bool:
-    """Return whether a step is of single images: the whole first phase, and of the second what gives no tokens."""
-    return step < options.image_steps or (bool(options.image_every) and step % options.image_every == 1)
+    """Return whether a step is of single images; none of the second phase gives tokens where both come every third."""
+    every = options.image_every
+    return step < options.image_steps or (every > 0 and step % every == 1 % every)
 
 
 def _samples_before(options: RefSamTrainOptions, step: int) -> int:

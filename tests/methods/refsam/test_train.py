@@ -75,6 +75,13 @@ def test_the_second_phase_has_images_and_given_clips_among_its_clips():
     assert [b.frames.shape[1] for b in drawn] == [3, 4, 2] * 2
 
 
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_every_so_many_th_step_of_the_second_phase_is_of_images(every):
+    options = replace(OPTIONS, processes=1, image_steps=0, image_every=every, given_every=0)
+    drawn = [len(make_batch(options, step, 128).frames) for step in range(2 * every)]
+    assert drawn.count(1) == 2 and drawn.count(options.clip_frames) == 2 * every - 2
+
+
 @pytest.mark.parametrize("image_every", [0, 3])
 @pytest.mark.parametrize("given_every", [0, 3])
 def test_no_two_steps_draw_the_same_sample(monkeypatch, image_every, given_every):
