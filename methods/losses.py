@@ -14,6 +14,17 @@ def dice_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return 1 - (2 * overlap + 1) / (total + 1)
 
 
+def jaccard_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return 1 - J of (..., H, W) logits and 0/1 targets, with 1 added above and below; shape (...).
+
+    Where either of two objects may be meant, it is least for the likelier one, where Dice's is for both.
+    """
+    p = logits.sigmoid()
+    overlap = (p * targets).sum((-2, -1))
+    total = p.sum((-2, -1)) + targets.sum((-2, -1))
+    return 1 - (overlap + 1) / (total - overlap + 1)
+
+
 def focal_loss(
     logits: torch.Tensor, targets: torch.Tensor, *, alpha: float = 0.25, gamma: float = 2.0
 ) -> torch.Tensor:
