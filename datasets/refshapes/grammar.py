@@ -32,6 +32,8 @@ TYPES = ("appearance", "place", "motion", "relation", "order")
 TYPE_WEIGHTS = {"appearance": 42, "place": 16, "motion": 7, "relation": 26, "order": 9}
 CLIP_WEIGHTS = {"appearance": 26, "place": 18, "motion": 16, "relation": 24, "order": 16}
 """What clips for training are about: more of what needs time than what is scored holds."""
+MOVING_WEIGHTS = {"appearance": 24, "place": 18, "motion": 24, "relation": 18, "order": 16}
+"""The same for models that can see how what they followed has moved."""
 MARGIN = 12.0
 """Pixels by which a place or relation must hold."""
 
@@ -235,6 +237,14 @@ def _rows_of(facts: Facts, shape: Shape) -> Iterator[int]:
 
 def _fitting(facts: Facts, phrase: Phrase, row: int) -> list[Shape]:
     return [s for s in facts.shown() if phrase.fits(s) and facts.visible(s, row)]
+
+
+def motion_phrases(motion: str) -> list[str]:
+    """Return all that a sentence can say of how an object moves, by the name of its motion in the scene."""
+    if motion == "still":
+        return list(_STILL)
+    ways = [motion] if motion in ("up", "down") else [motion, f"to the {motion}"]
+    return [move.format(way) for move in _MOVES for way in ways]
 
 
 def _motion(facts: Facts, rng: Stream, image: bool, allow: bool) -> Sentence | None:

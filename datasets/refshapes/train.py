@@ -31,12 +31,14 @@ class Sample:
         labels: (T, H, W) uint8 object ids.
         sentences: Sentences about it, their referents among the labels.
         looks: Look of every object by its id, in sight or not.
+        motions: How every object moves, by its id.
     """
 
     frames: NDArray[np.uint8]
     labels: NDArray[np.uint8]
     sentences: tuple[Sentence, ...]
     looks: Mapping[str, Look]
+    motions: Mapping[str, str]
 
 
 Times = Callable[[Facts, Sequence[Sentence]], Sequence[int]]
@@ -50,7 +52,7 @@ def image_sample(seed: int, index: int, count: int, *, no_target: int = 0) -> Sa
     t = rng.integer(0, FRAMES - 1)
     frame, labels = render(scene, t)
     said = sentences(look_at(scene, [t]), rng, count, image=True, no_target=no_target) if count else []
-    return Sample(frame[None], labels[None], tuple(said), _looks(scene))
+    return Sample(frame[None], labels[None], tuple(said), _looks(scene), _motions(scene))
 
 
 def clip_sample(
@@ -86,11 +88,15 @@ def clip_sample(
     shown = _clip(rng) if times is None or callable(times) else times
     drawn = [render(scene, t) for t in shown]
     frames, labels = np.stack([f for f, _ in drawn]), np.stack([m for _, m in drawn])
-    return Sample(frames, labels, tuple(said), _looks(scene))
+    return Sample(frames, labels, tuple(said), _looks(scene), _motions(scene))
 
 
 def _looks(scene: Scene) -> dict[str, Look]:
     return {s.id: s.look for s in scene.shapes}
+
+
+def _motions(scene: Scene) -> dict[str, str]:
+    return {s.id: s.motion for s in scene.shapes}
 
 
 def _clip(rng: Stream) -> list[int]:

@@ -20,7 +20,14 @@ class DenseAttention(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(2 * dim, dim, kernel_size=1)
 
-    def forward(self, visual: Tensor, bank: Tensor, bank_mask: Tensor, frame_index: Tensor) -> Tensor:
+    def forward(
+        self,
+        visual: Tensor,
+        bank: Tensor,
+        bank_mask: Tensor,
+        frame_index: Tensor,
+        added: Tensor | None = None,
+    ) -> Tensor:
         """Fuse N expressions with the frames they are about.
 
         The convolution of the concatenation is taken apart: its text half acts on the bank before the
@@ -31,6 +38,7 @@ class DenseAttention(nn.Module):
             bank: (N, L, C), sentence and words of each expression.
             bank_mask: (N, L) bool, False at padding; no row is all padding.
             frame_index: (N,) the frame of each expression.
+            added: (N, C, h, w), what each expression sees besides its frame, or None.
 
         Returns:
             (N, C, h, w).
@@ -38,10 +46,15 @@ class DenseAttention(nn.Module):
         c, h, w = visual.shape[1:]
         of_text, of_visual = self.conv.weight.flatten(1).chunk(2, dim=1)
         pixels = visual.flatten(2)  # (B, C, hw)
-        scores = bank @ pixels.index_select(0, frame_index) / math.sqrt(c)  # (N, L, hw)
+        seen = pixels.index_select(0, frame_index)
+        if added is not None:
+            seen = seen + added.flatten(2)
+        scores = bank @ seen / math.sqrt(c)  # (N, L, hw)
         attention = scores.masked_fill(~bank_mask[:, :, None], -math.inf).softmax(dim=1)
         text = (bank @ of_text.T).transpose(1, 2) @ attention  # (N, C, hw)
         fused = text + (of_visual @ pixels).index_select(0, frame_index)
+        if added is not None:
+            fused = fused + of_visual @ added.flatten(2)
         assert self.conv.bias is not None
         return (fused + self.conv.bias[:, None]).view(len(bank), c, h, w)
 
@@ -72,7 +85,21 @@ class HierarchicalDenseAttention(nn.Module):
             maps += [reduce(m) for reduce, m in zip(self.reductions, intermediates, strict=True)]
         return tuple(F.normalize(m, dim=1) if self.normalize else m for m in maps)
 
-    def forward(self, maps: Sequence[Tensor], bank: Tensor, bank_mask: Tensor, frame_index: Tensor) -> Tensor:
-        """Return the dense embeddings (N, C, h, w); arguments as in :meth:`DenseAttention.forward`."""
-        fused = [a(m, bank, bank_mask, frame_index) for a, m in zip(self.attentions, maps, strict=True)]
+    def forward(
+        self,
+        maps: Sequence[Tensor],
+        bank: Tensor,
+        bank_mask: Tensor,
+        frame_index: Tensor,
+        added: Tensor | None = None,
+    ) -> Tensor:
+        """Return the dense embeddings (N, C, h, w); arguments as in :meth:`DenseAttention.forward`.
+
+        What is ``added`` is seen beside the first map, the image embedding.
+        """
+        besides = [added, *[None] * (len(maps) - 1)]
+        fused = [
+            attend(m, bank, bank_mask, frame_index, beside)
+            for attend, m, beside in zip(self.attentions, maps, besides, strict=True)
+        ]
         return torch.stack(fused).sum(0) if len(fused) > 1 else fused[0]

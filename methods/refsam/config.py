@@ -45,6 +45,7 @@ class RefSamConfig:
         normalize_embedding: Also normalise the image embedding that the decoder gets, as released.
         itm_token: Output token that becomes the track token (Table IV); none: no tracking.
         itm_residual: Skip connection in the ITM (Table IV).
+        mask_memory: The decoder also sees where the mask of the frame before was; the paper has none.
         mask_selection: Output the mask of the highest predicted IoU, or always mask 0.
         mask_candidates: Choose among all four masks, or among SAM's three multimask ones.
         text_attention_mask: Mask padded tokens; off, they count as words, as in the released code.
@@ -65,6 +66,7 @@ class RefSamConfig:
     normalize_embedding: bool = False
     itm_token: TrackToken = "main_mask"
     itm_residual: bool = True
+    mask_memory: bool = False
     mask_selection: Literal["best_iou", "first"] = "best_iou"
     mask_candidates: Literal["all", "multimask"] = "all"
     text_attention_mask: bool = True
@@ -99,6 +101,7 @@ class ModelSwitches:
     normalize_embedding: bool | None = None
     itm_token: TrackToken | None = None
     itm_residual: bool | None = None
+    mask_memory: bool | None = None
     mask_selection: Literal["best_iou", "first"] | None = None
     mask_candidates: Literal["all", "multimask"] | None = None
     text_attention_mask: bool | None = None
@@ -127,6 +130,7 @@ CONFIGS = {
         normalize=False,
         mask_selection="first",
         freeze_text=False,
+        mask_memory=True,
         threshold=0.2,
     ),
     "refsam_vit_b": RefSamConfig(sam=SAM_CONFIGS["vit_b"]),

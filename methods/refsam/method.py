@@ -28,6 +28,7 @@ from refseg.methods.refsam.config import CONFIGS, ModelSwitches, RefSamConfig, c
 from refseg.methods.refsam.model import ImageFeatures, RefSam, TextFeatures, build_refsam
 from refseg.methods.refsam.text import TextOutput, build_text_encoder, empty_text_encoder
 from refseg.methods.refsam.text_store import TextStore
+from refseg.methods.refsam.tracking import Track
 from refseg.methods.refsam.weights import load_weights
 from refseg.methods.sam.fast_encoder import REFERENCE_OPTIONS, EncoderOptions
 from refseg.methods.sam.flops import encoder_flops
@@ -158,7 +159,7 @@ class RefSamMethod:
         rows = torch.arange(len(expressions), device=self._device)
         parts = torch.split(rows, ROWS_AT_ONCE)
         texts = [text.rows(part) for part in parts]
-        tracks: list[Tensor | None] = [None] * len(parts)
+        tracks: list[Track | None] = [None] * len(parts)
         at_once = self._options.frames_at_once
         for start in range(0, len(video), at_once):
             # The context is left before each yield, so that it does not leak into the caller.
@@ -233,7 +234,7 @@ class RefSamMethod:
         features: ImageFeatures,
         geometry: Geometry,
         texts: Sequence[TextFeatures],
-        tracks: list[Tensor | None],
+        tracks: list[Track | None],
     ) -> FramePrediction:
         """Predict one frame for all expressions; ``tracks`` is brought up to date."""
         model = self._model
@@ -245,7 +246,7 @@ class RefSamMethod:
                 low, iou = model.select(output)
                 scores.append(iou.float().cpu())
                 if self._options.track_token:
-                    tracks[part] = model.next_track_tokens(output)
+                    tracks[part] = model.next_track(output)
             probabilities.append(_probabilities(low, geometry))
         return self._prediction(frame, torch.cat(probabilities), torch.cat(scores))
 

@@ -15,7 +15,7 @@ from refseg.methods.refsam.attention import HierarchicalDenseAttention
 from refseg.methods.refsam.config import RefSamConfig
 from refseg.methods.refsam.encoder import BlockAdapters, encode, tapped_blocks
 from refseg.methods.refsam.text import TextEncoder, TextOutput
-from refseg.methods.refsam.tracking import ImplicitTracking
+from refseg.methods.refsam.tracking import ImplicitTracking, MaskMemory, Track
 from refseg.methods.sam.build import build_sam
 from refseg.methods.sam.compat import Sam
 from refseg.methods.sam.decode import DecoderOutput, decode
@@ -89,6 +89,7 @@ class RefSam(nn.Module):
         cross_modal_mlp: nn.Module,
         hda: HierarchicalDenseAttention | None,
         itm: ImplicitTracking | None,
+        memory: MaskMemory | None = None,
         text_encoder: TextEncoder | None,
     ) -> None:
         """Create it.
@@ -100,6 +101,7 @@ class RefSam(nn.Module):
             cross_modal_mlp: From the text encoder's width to the image embedding's.
             hda: Dense attention, hierarchical or not; None: SAM's "no mask" embedding is the dense prompt.
             itm: Tracking module, or None.
+            memory: What the mask of the frame before adds, or None.
             text_encoder: None where sentences come encoded.
         """
         super().__init__()
@@ -109,6 +111,7 @@ class RefSam(nn.Module):
         self.cross_modal_mlp = cross_modal_mlp
         self.hda = hda
         self.itm = itm
+        self.memory = memory
         self.text_encoder = text_encoder
         self._fast: FastEncoder | None = None
         self.recompute = False
@@ -124,7 +127,7 @@ class RefSam(nn.Module):
         """Return everything that is trained, by part; parts that the configuration leaves out are missing.
 
         Parts: ``mask_decoder``, ``cross_modal_mlp``, ``hda`` (the convolutions of dense attention),
-        ``reductions``, ``itm``, ``adapters`` and, unless it is frozen, ``text``.
+        ``reductions``, ``itm``, ``memory``, ``adapters`` and, unless it is frozen, ``text``.
         """
         parts: dict[str, nn.Module | None] = {
             "mask_decoder": self.sam.mask_decoder,
@@ -132,6 +135,7 @@ class RefSam(nn.Module):
             "hda": None if self.hda is None else self.hda.attentions,
             "reductions": None if self.hda is None else self.hda.reductions,
             "itm": self.itm,
+            "memory": self.memory,
             "adapters": self.adapters,
             "text": None if self.config.freeze_text else self.text_encoder,
         }
@@ -197,7 +201,7 @@ class RefSam(nn.Module):
         image: ImageFeatures,
         text: TextFeatures,
         frame_index: Tensor,
-        track_tokens: Tensor | None = None,
+        track: Track | None = None,
         dense: Tensor | None = None,
     ) -> DecoderOutput:
         """Predict the masks of N rows (paper III-F and III-H).
@@ -206,37 +210,52 @@ class RefSam(nn.Module):
             image: B frames.
             text: N expressions, one per row.
             frame_index: (N,) int64, the frame of each row.
-            track_tokens: (N, T, C) from the rows' previous frames; None: this is their first.
+            track: From the rows' previous frames; None: this is their first.
             dense: (N, C, h, w) in place of dense attention's output; None: that.
 
         Returns:
             Logits (N, 4, 4h, 4w) of all mask tokens, predicted IoU (N, 4) and output tokens (N, 5, C).
         """
         words, mask = text.words, text.mask
+        seen = self.remembered(image, frame_index, track)
         if dense is None:
-            dense = self.dense_prompts(image, text, frame_index)
+            dense = self.dense_prompts(image, text, frame_index, seen)
         if not self.config.sparse:
             words, mask = words[:, :0], mask[:, :0]
+        tokens = None if track is None else track.tokens
         embeddings = image.embedding.index_select(0, frame_index)
+        if seen is not None:
+            embeddings = embeddings + seen
         position = self._position(embeddings)
-        return decode(self.sam.mask_decoder, embeddings, position, words, dense, mask, track_tokens)
+        return decode(self.sam.mask_decoder, embeddings, position, words, dense, mask, tokens)
 
-    def dense_prompts(self, image: ImageFeatures, text: TextFeatures, frame_index: Tensor) -> Tensor:
+    def remembered(self, image: ImageFeatures, frame_index: Tensor, track: Track | None) -> Tensor | None:
+        """Return what mask memory adds to the rows' image embeddings (N, C, h, w), or None where there is nothing."""
+        if self.memory is None or track is None or track.masks is None:
+            return None
+        seen: Tensor = self.memory(image.embedding, track.masks, frame_index)
+        return seen
+
+    def dense_prompts(
+        self, image: ImageFeatures, text: TextFeatures, frame_index: Tensor, seen: Tensor | None = None
+    ) -> Tensor:
         """Return dense attention's output (N, C, h, w), or (1, C, 1, 1) that says nothing where there is none.
 
-        Arguments as in :meth:`decode`.
+        Arguments as in :meth:`decode`; ``seen`` from :meth:`remembered`.
         """
         if self.hda is None:
             nothing: Tensor = self.sam.prompt_encoder.no_mask_embed.weight
             return nothing.view(1, -1, 1, 1)
         bank = torch.cat([text.sentence[:, None], text.words], dim=1)
         bank_mask = F.pad(text.mask, (1, 0), value=True)
-        dense: Tensor = self.hda(image.maps, bank, bank_mask, frame_index)
+        dense: Tensor = self.hda(image.maps, bank, bank_mask, frame_index, seen)
         return dense
 
-    def next_track_tokens(self, output: DecoderOutput) -> Tensor | None:
-        """Return the track tokens (N, T, C) for the rows' next frames, or None without the ITM."""
-        return None if self.itm is None else self.itm(output.tokens)
+    def next_track(self, output: DecoderOutput) -> Track | None:
+        """Return what the rows' next frames are told, or None where nothing is carried."""
+        tokens = None if self.itm is None else self.itm(output.tokens)
+        masks = None if self.memory is None else self.select(output)[0].detach().sigmoid()
+        return None if tokens is None and masks is None else Track(tokens, masks)
 
     def select(self, output: DecoderOutput) -> tuple[Tensor, Tensor]:
         """Choose one mask a row as ``mask_selection`` and ``mask_candidates`` say.
@@ -298,6 +317,7 @@ def build_refsam(config: RefSamConfig, text_encoder: TextEncoder | None = None) 
     itm = None
     if config.itm_token != "none":
         itm = ImplicitTracking(dim, token=config.itm_token, residual=config.itm_residual)
+    memory = MaskMemory(dim, hidden=dim // 2) if config.mask_memory else None
     model = RefSam(
         config=config,
         sam=build_sam(sam),
@@ -312,6 +332,7 @@ def build_refsam(config: RefSamConfig, text_encoder: TextEncoder | None = None) 
         ),
         hda=hda,
         itm=itm,
+        memory=memory,
         text_encoder=text_encoder,
     )
     model.requires_grad_(False)

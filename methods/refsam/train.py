@@ -22,10 +22,11 @@ from refseg.bench.fetch import file_sha256
 from refseg.bench.registry import build_dataset
 from refseg.bench.types import DatasetRequest, TrainRequest
 from refseg.datasets.refshapes.facts import Facts
-from refseg.datasets.refshapes.grammar import CLIP_WEIGHTS, Sentence
+from refseg.datasets.refshapes.grammar import CLIP_WEIGHTS, MOVING_WEIGHTS, Sentence
 from refseg.datasets.refshapes.random import Stream
 from refseg.datasets.refshapes.scene import FRAMES, Shape
 from refseg.datasets.refshapes.train import DEV_SEED, VERSION, Sample, Times, clip_sample, image_sample
+from refseg.methods.losses import dice_loss, jaccard_loss
 from refseg.methods.muon import MuonAdamW, muon_groups
 from refseg.methods.naming import Naming
 from refseg.methods.refsam.config import CONFIGS, DenseMode, RefSamConfig, TrackToken
@@ -66,7 +67,7 @@ class RefSamTrainOptions:
             say where the object was in the frame before (0: none).
         image_every: Every so many-th step of the second phase is one of single images, so that looks and places go on
             being learnt (0: none).
-        sentences: Sentences a clip.
+        sentences: Sentences a clip whose masks are decoded; with mask memory ``image_sentences`` are aligned.
         focal: Weight of the focal loss beside Dice; the paper's is 1, SAM's 20.
         alignment: Weight of the alignment of sentences with places; the paper has none, as its text encoder is
             pre-trained and its network has seen pictures by the hundred thousand.
@@ -74,6 +75,8 @@ class RefSamTrainOptions:
         attributes: Weight of naming every object's attributes from its image embedding, as in the tiny SAM's recipe.
         tracking: Weight of the distance between track tokens and SAM's prompt of a point at the object's centre, which
             its decoder understands from the start; the paper has none.
+        motion: Weight of telling how every object moves, from what mask memory adds to its cells.
+        jaccard: In the second phase the loss of overlap is 1 - J, which is what is scored, in place of Dice.
         text_dropout: Share of the sentences that are left out where there is a track token, so that nothing but it says
             what to look for.
         no_target: Weight of sentences without a target; the other types' weights sum to 100.
@@ -92,7 +95,7 @@ class RefSamTrainOptions:
     image_steps: int = 1200
     align_steps: int = 200
     images: int = 12
-    clip_steps: int = 2700
+    clip_steps: int = 2400
     clips: int = 2
     clip_frames: int = 8
     given_clips: int = 4
@@ -109,6 +112,8 @@ class RefSamTrainOptions:
     dense_prompts: float = 1.0
     attributes: float = 0.2
     tracking: float = 1.0
+    motion: float = 0.5
+    jaccard: bool = True
     text_dropout: float = 0.3
     lr: float = 1e-3
     decoder_lr: float = 1e-3
@@ -116,12 +121,13 @@ class RefSamTrainOptions:
     weight_decay: float = 0.01
     warmup: int = 100
     seed: int = 0
-    evaluate_every: int = 600
+    evaluate_every: int = 900
     processes: int = 2
     use_adapter: bool = True
     dense: DenseMode = "hda"
     itm_token: TrackToken = "main_mask"
     itm_residual: bool = True
+    mask_memory: bool = True
     mlp_layers: int = 1
     sparse: bool = True
     text: str = "tiny"
@@ -160,7 +166,7 @@ def make_batch(options: RefSamTrainOptions, step: int, image_size: int, rank: in
         draw, count = _draw_clip, options.clips
     first = _samples_before(options, step)
     samples = [draw(options, first + i) for i in range(rank, count, options.processes)]
-    decoded = options.image_masks if pictures else None
+    decoded = options.image_masks if pictures else options.sentences
     return collate([s for s in samples if s.sentences], image_size, decoded=decoded, given=given)
 
 
@@ -196,24 +202,36 @@ def _draw_image(options: RefSamTrainOptions, index: int) -> Sample:
 
 
 def _draw_given_image(options: RefSamTrainOptions, index: int) -> Sample:
-    return _draw_video(options, index, options.image_masks, _later(options, index, 1))
+    count = options.image_sentences if options.mask_memory else options.image_masks
+    return _draw_video(options, index, count, _later(options, index, 1))
 
 
 def _draw_clip(options: RefSamTrainOptions, index: int) -> Sample:
     times = None
     if options.clip_start == "first_frame":
         times = clip_times(Stream(options.seed, index, 7), options.clip_frames)
-    return _draw_video(options, index, options.sentences, times)
+    return _draw_video(options, index, _clip_sentences(options), times)
 
 
 def _draw_given_clip(options: RefSamTrainOptions, index: int) -> Sample:
-    return _draw_video(options, index, options.sentences, _later(options, index, options.given_frames))
+    return _draw_video(options, index, _clip_sentences(options), _later(options, index, options.given_frames))
+
+
+def _clip_sentences(options: RefSamTrainOptions) -> int:
+    return options.image_sentences if options.mask_memory else options.sentences
 
 
 def _draw_video(
     options: RefSamTrainOptions, index: int, count: int, times: Sequence[int] | Times | None
 ) -> Sample:
-    return clip_sample(options.seed, index, count, times, no_target=options.no_target, weights=CLIP_WEIGHTS)
+    return clip_sample(
+        options.seed,
+        index,
+        count,
+        times,
+        no_target=options.no_target,
+        weights=MOVING_WEIGHTS if options.mask_memory else CLIP_WEIGHTS,
+    )
 
 
 def _later(options: RefSamTrainOptions, index: int, frames: int) -> Times:
@@ -337,6 +355,8 @@ def _losses(learner: Learner, batch: ClipBatch, options: RefSamTrainOptions, ste
         text_dropout=options.text_dropout,
         naming=learner.naming,
         attributes=options.attributes,
+        motion=options.motion,
+        overlap=jaccard_loss if options.jaccard and step >= options.image_steps else dice_loss,
     )
 
 
@@ -347,6 +367,7 @@ def _config(options: RefSamTrainOptions) -> RefSamConfig:
         dense=options.dense,
         itm_token=options.itm_token,
         itm_residual=options.itm_residual,
+        mask_memory=options.mask_memory,
         mlp_layers=options.mlp_layers,
         sparse=options.sparse,
         text=options.text,

@@ -84,8 +84,8 @@ def load_start(model: RefSam, path: Path) -> dict[str, str]:
     """
     state = load_tensors(path)
     own = learnable_tensors(model)
-    missing = [k for k in own if k not in state and not k.startswith("itm.")]
-    unknown = [k for k in state if k not in own and not k.startswith("itm.")]
+    missing = [k for k in own if k not in state and not k.startswith(("itm.", "memory."))]
+    unknown = [k for k in state if k not in own and not k.startswith(("itm.", "memory."))]
     shapes = [k for k in own if k in state and state[k].shape != own[k].shape]
     if missing or unknown or shapes:
         raise InputError(

@@ -89,7 +89,7 @@ def test_finished_runs_are_taken_as_they_are(bench, made):
 
 
 def test_a_track_token_that_is_cut_in_the_code_is_found(regress, tmp_path, monkeypatch):
-    monkeypatch.setattr("refseg.methods.refsam.model.RefSam.next_track_tokens", lambda self, output: None)
+    monkeypatch.setattr("refseg.methods.refsam.model.RefSam.next_track", lambda self, output: None)
     found = moved(regress("--method", "refsam_tiny", "--json", "-", out=tmp_path / "cut"))
     assert {kind for _, kind, _ in found} <= {"accuracy", "items"}
     assert any(kind == "items" for _, kind, _ in found)

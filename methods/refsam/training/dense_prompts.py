@@ -109,25 +109,46 @@ class _Cells:
     inside: Tensor
 
 
-def _cells(batch: ClipBatch, rows: Tensor, side: int) -> _Cells:
-    square, masks = batch.frames.shape[-1], batch.masks[0, rows]
-    shares, others = (cell_shares(m, square, side) for m in (masks, batch.others[rows]))
+@dataclass(frozen=True)
+class Told:
+    """P pairs of a sentence and a frame in which it tells which object is meant.
+
+    Attributes:
+        rows: (P,) the sentences.
+        frames: (P,) the clips' frames.
+        seen: (P, C, h, w) what mask memory adds there, or None.
+    """
+
+    rows: Tensor
+    frames: Tensor
+    seen: Tensor | None = None
+
+
+def told_at_once(batch: ClipBatch) -> Told:
+    """Return the sentences that the first frame suffices for."""
+    rows = batch.at_once.nonzero()[:, 0]
+    return Told(rows, torch.zeros_like(rows))
+
+
+def _cells(batch: ClipBatch, told: Told, side: int) -> _Cells:
+    square, masks = batch.frames.shape[-1], batch.masks[told.frames, told.rows]
+    shares, others = (cell_shares(m, square, side) for m in (masks, batch.others[told.frames, told.rows]))
     inside = frame_cells((masks.shape[-2], masks.shape[-1]), square, side)
     return _Cells(shares, cell_weights(shares, others, inside), inside)
 
 
-def dense_prompt_loss(model: RefSam, image: ImageFeatures, text: TextFeatures, batch: ClipBatch) -> Tensor:
+def dense_prompt_loss(
+    model: RefSam, image: ImageFeatures, text: TextFeatures, batch: ClipBatch, told: Told
+) -> Tensor:
     """Return the mean squared distance between dense attention's output and :func:`mask_prompts` of the objects.
 
-    As a share of that between a full and an empty mask's prompt; weighted by :func:`cell_weights`, the mean of the rows
-    that can be told at once.
+    As a share of that between a full and an empty mask's prompt; weighted by :func:`cell_weights`, the pairs' mean.
     """
-    rows = batch.at_once.nonzero()[:, 0]
-    if not len(rows):
+    if not len(told.rows):
         return text.sentence.sum() * 0
     side = image.embedding.shape[-1]
-    cells = _cells(batch, rows, side)
-    found = model.dense_prompts(image, text.rows(rows), batch.clip_index[rows])
+    cells = _cells(batch, told, side)
+    found = model.dense_prompts(image, text.rows(told.rows), batch.images(told.rows, told.frames), told.seen)
     full, empty = mask_prompts(model, torch.stack([torch.ones(side, side), torch.zeros(side, side)]))
     unit = (full - empty).square().sum(0).mean()
     off = (found - mask_prompts(model, cells.shares)).square().sum(1) / unit
@@ -135,19 +156,19 @@ def dense_prompt_loss(model: RefSam, image: ImageFeatures, text: TextFeatures, b
     return weighted.sum((-2, -1)).mean()
 
 
-def alignment_loss(image: ImageFeatures, text: TextFeatures, batch: ClipBatch) -> Tensor:
-    """Return how badly dense attention's softmax over words tells a sentence's places, the mean over rows.
+def alignment_loss(image: ImageFeatures, text: TextFeatures, batch: ClipBatch, told: Told) -> Tensor:
+    """Return how badly dense attention's softmax over words tells a sentence's places, the mean over the pairs.
 
     What counts is the last token, which T5 ends every sentence with: it is the same in all of them, so that what is
     attended by it can be told from what other words attend. The logit of its share, summed over the maps, is trained
     twice: of all places those of the object come first, and each place by itself is the object's or not.
     """
-    rows = batch.at_once.nonzero()[:, 0]
-    if not len(rows):
+    if not len(told.rows):
         return text.sentence.sum() * 0
     maps = image.maps or (image.embedding,)
-    cells = _cells(batch, rows, maps[0].shape[-1])
-    logits = last_token_logits(maps, text.rows(rows), batch.clip_index[rows])
+    cells = _cells(batch, told, maps[0].shape[-1])
+    index = batch.images(told.rows, told.frames)
+    logits = last_token_logits(maps, text.rows(told.rows), index, told.seen)
     ranked = place_loss(logits, cells.shares.flatten(1), cells.inside.flatten())
     filled = (cells.shares > FILLED).float().flatten(1)
     alone = F.binary_cross_entropy_with_logits(logits, filled, reduction="none")
@@ -155,13 +176,16 @@ def alignment_loss(image: ImageFeatures, text: TextFeatures, batch: ClipBatch) -
     return (ranked + weighted.sum(1)).mean()
 
 
-def last_token_logits(maps: tuple[Tensor, ...], text: TextFeatures, index: Tensor) -> Tensor:
+def last_token_logits(
+    maps: tuple[Tensor, ...], text: TextFeatures, index: Tensor, seen: Tensor | None = None
+) -> Tensor:
     """Return (N, h·w): the logit of the last token's share in each map's softmax (equation 4), summed over the maps.
 
     Args:
         maps: (B, C, h, w) each.
         text: N sentences.
         index: (N,) which of the B each is about.
+        seen: (N, C, h, w) what mask memory adds to the first map, or None.
     """
     bank = torch.cat([text.sentence[:, None], text.words], dim=1)
     kept = F.pad(text.mask, (1, 0), value=True)
@@ -169,6 +193,8 @@ def last_token_logits(maps: tuple[Tensor, ...], text: TextFeatures, index: Tenso
     logits = []
     for visual in maps:
         pixels = visual.flatten(2).index_select(0, index)
+        if seen is not None:
+            pixels, seen = pixels + seen.flatten(2), None
         scores = (bank @ pixels / bank.shape[-1] ** 0.5).masked_fill(~kept[:, :, None], -torch.inf)
         others = scores.masked_fill(last[:, :, None], -torch.inf).logsumexp(1)
         logits.append(scores[last] - others)

@@ -219,12 +219,12 @@ def chosen_options(request: TrainRequest) -> RecipeOptions:
 def learnable_groups(model: RefSam, options: RecipeOptions) -> list[dict[str, Any]]:
     """Return optimiser groups: a learning rate per module (paper IV-B2), no weight decay on vectors.
 
-    Single frames never use the tracking module, which then stays as it is.
+    Single frames never use what tracks, which then stays as it is.
     """
     rates = {"mask_decoder": options.decoder_lr, "adapters": options.adapter_lr}
     groups: list[dict[str, Any]] = []
     for name, part in model.learnable_modules().items():
-        if name == "itm" and options.clip_frames == 1:
+        if name in ("itm", "memory") and options.clip_frames == 1:
             continue
         rate = rates.get(name, options.lr)
         groups += decay_groups(part.parameters(), lr=rate, weight_decay=options.weight_decay)

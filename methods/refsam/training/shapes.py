@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,13 +15,26 @@ from refseg.datasets.refshapes.train import Sample
 from refseg.methods.losses import dice_loss, focal_loss
 from refseg.methods.naming import Naming, Objects, objects_of
 from refseg.methods.refsam.model import ImageFeatures, RefSam, TextFeatures
+from refseg.methods.refsam.tracking import Track
 from refseg.methods.refsam.training.dense_prompts import (
     alignment_loss,
     dense_prompt_loss,
     doubted,
     mask_prompts,
+    told_at_once,
+)
+from refseg.methods.refsam.training.motion import (
+    Moves,
+    everything_before,
+    held,
+    motion_loss,
+    moves_of,
+    phrases,
+    told_by_motion,
 )
 from refseg.methods.sam.transforms import cell_shares, normalise_and_pad
+
+Overlap = Callable[[Tensor, Tensor], Tensor]
 
 SEEN_AT_ONCE = ("appearance", "place", "relation", "order")
 """Types of sentences whose object, where the first frame shows it, can be told in that frame."""
@@ -29,6 +42,8 @@ WORDLESS = "the object"
 """What stands for a sentence that is left out."""
 JITTER = 3.0
 """Standard deviation, in pixels, of the places that track tokens are given."""
+SEVERAL = 0.5
+"""How often a given mask holds all objects, where the sentence says how its own moves."""
 LOST = 0.15
 """How often a given track token says nothing although its object was in sight, where the sentence is enough."""
 WRONG = 0.12
@@ -46,8 +61,11 @@ class ClipBatch:
         clip_index: (N,) which clip each sentence is about.
         decoded: (M,) rows whose masks are decoded; the others only say where their object is.
         at_once: (N,) bool, the first frame shows the object and tells that it is the one.
-        others: (N, H, W) float 0/1, all objects of the first frame but the referent.
+        others: (T, N, H, W) float 0/1, all objects but the referent.
         objects: All objects of the first frames.
+        moves: All objects' from frame to frame.
+        moving: (N,) bool, the sentence says how it moves.
+        everything: (T, B, H, W) float 0/1, all objects in the frame before each; nothing before a first one.
         before: (N, H, W) as ``masks``, of the frame before, whose track tokens are given; None: no such frame.
     """
 
@@ -59,7 +77,14 @@ class ClipBatch:
     at_once: Tensor
     others: Tensor
     objects: Objects
+    moves: Moves
+    moving: Tensor
+    everything: Tensor
     before: Tensor | None = None
+
+    def images(self, rows: Tensor, frames: Tensor) -> Tensor:
+        """Return which of the T·B frames the sentences of ``rows`` are about in the clips' ``frames``."""
+        return self.clip_index[rows] + frames * self.frames.shape[1]
 
 
 def collate(
@@ -79,7 +104,7 @@ def collate(
     flat = normalise_and_pad(frames.flatten(0, 1).permute(0, 3, 1, 2), image_size)
     said: list[tuple[int, Sentence]] = [(i, s) for i, sample in enumerate(samples) for s in sample.sentences]
     masks = [samples[i].labels == (255 if s.object_id is None else int(s.object_id)) for i, s in said]
-    others = [(samples[i].labels[first] > 0) & ~own[first] for (i, _), own in zip(said, masks, strict=True)]
+    others = [(samples[i].labels[first:] > 0) & ~own[first:] for (i, _), own in zip(said, masks, strict=True)]
     rows = [n for sample in samples for n in range(len(sample.sentences))]
     stacked = torch.from_numpy(np.stack(masks, axis=1)).float()
     before, stacked = (stacked[0], stacked[1:]) if given else (None, stacked)
@@ -91,8 +116,11 @@ def collate(
         torch.tensor([i for i, _ in said]),
         torch.tensor([r for r, n in enumerate(rows) if decoded is None or n < decoded]),
         told & stacked[0].flatten(1).any(1),
-        torch.from_numpy(np.stack(others)).float(),
+        torch.from_numpy(np.stack(others, axis=1)).float(),
         objects_of([s.labels[first] for s in samples], [s.looks for s in samples]),
+        moves_of(samples, first),
+        torch.tensor([s.type == "motion" for _, s in said]),
+        torch.from_numpy(np.stack([everything_before(s.labels, first) for s in samples], axis=1)),
         before,
     )
 
@@ -109,13 +137,15 @@ def clip_losses(
     prompted: bool = False,
     naming: Naming | None = None,
     attributes: float = 0.0,
+    motion: float = 0.0,
+    overlap: Overlap = dice_loss,
 ) -> dict[str, Tensor]:
     """Return the losses of a batch, means over its rows and frames; masks are compared at the logits' resolution.
 
     Args:
         model: The model.
         batch: Clips.
-        focal: Weight of the focal loss beside Dice.
+        focal: Weight of the focal loss beside that of overlap.
         alignment: Weight of :func:`alignment_loss` in the first frame.
         dense_prompts: Weight of :func:`dense_prompt_loss` there, where there is dense attention.
         tracking: Weight of the distance between track tokens and :func:`place_tokens`.
@@ -124,9 +154,13 @@ def clip_losses(
         prompted: The decoder gets mask prompts of the true objects in place of what dense attention gives.
         naming: Classifiers of the first frames' objects, or None.
         attributes: Weight of their loss.
+        motion: Weight of :func:`motion_loss`, where there is mask memory and a frame before.
+        overlap: Dice loss, or another of the overlap with the true mask.
     """
     image = model.encode_image(batch.frames.flatten(0, 1))
-    text = model.encode_text([*batch.texts, WORDLESS])
+    moved = model.memory is not None and (len(batch.frames) > 1 or batch.before is not None)
+    ways = phrases() if moved else []
+    text = model.encode_text([*batch.texts, WORDLESS, *ways])
     losses = {"loss": image.embedding.new_zeros(())}
     if len(batch.decoded):
         losses = mask_losses(
@@ -138,13 +172,22 @@ def clip_losses(
             tracking=tracking,
             text_dropout=text_dropout,
             prompted=prompted and model.hda is not None,
+            overlap=overlap,
         )
-    if alignment:
-        losses["alignment"] = alignment_loss(image, text, batch)
-        losses["loss"] = losses["loss"] + alignment * losses["alignment"]
-    if dense_prompts and model.hda is not None:
-        losses["dense_prompt"] = dense_prompt_loss(model, image, text, batch)
-        losses["loss"] = losses["loss"] + dense_prompts * losses["dense_prompt"]
+    telling = {"": told_at_once(batch)}
+    if moved:
+        telling["moving_"] = told_by_motion(model, image, batch)
+    for name, told in telling.items():
+        if alignment:
+            losses[f"{name}alignment"] = aligned = alignment_loss(image, text, batch, told)
+            losses["loss"] = losses["loss"] + alignment * aligned
+        if dense_prompts and model.hda is not None:
+            losses[f"{name}dense_prompt"] = prompt = dense_prompt_loss(model, image, text, batch, told)
+            losses["loss"] = losses["loss"] + dense_prompts * prompt
+    if motion and moved:
+        said = text.rows(torch.arange(len(batch.texts) + 1, len(text.words)))
+        losses["motion"], losses["motion_right"] = motion_loss(model, image, said, batch)
+        losses["loss"] = losses["loss"] + motion * losses["motion"]
     if naming is not None:
         objects = batch.objects
         losses["naming"] = naming.loss(image.embedding[objects.index], objects.masks, objects.attributes)
@@ -162,21 +205,23 @@ def mask_losses(
     tracking: float,
     text_dropout: float,
     prompted: bool = False,
+    overlap: Overlap = dice_loss,
 ) -> dict[str, Tensor]:
-    """Return Dice, focal and tracking loss of the decoded rows; arguments as in :func:`clip_losses`."""
+    """Return overlap's (``dice``), focal and tracking loss of the decoded rows; arguments as in :func:`clip_losses`."""
     seen = (batch.masks[0] if batch.before is None else batch.before).flatten(1).any(1)
     # What was not in sight cannot be known without its sentence.
     dropped = seen & (torch.rand(len(seen)) < text_dropout)
-    track = given_tokens(model, batch, dropped)
+    track = given_track(model, batch, dropped)
     dice, focals, distances = [], [], []
     truth = batch.masks[:, batch.decoded]
-    for (low, tokens), masks in zip(
+    for (low, carried), masks in zip(
         frame_outputs(model, image, text, batch, dropped, track, prompted), truth, strict=True
     ):
         wanted = F.adaptive_avg_pool2d(masks[:, None], (low.shape[-2], low.shape[-1]))[:, 0]
-        dice.append(dice_loss(low, wanted).mean())
+        dice.append(overlap(low, wanted).mean())
         focals.append(focal_loss(low, wanted).mean())
-        if tracking and tokens is not None:
+        if tracking and carried is not None and carried.tokens is not None:
+            tokens = carried.tokens
             distances.append(F.mse_loss(tokens, place_tokens(model, masks).expand_as(tokens)))
     d, f = torch.stack(dice).mean(), torch.stack(focals).mean()
     losses = {"loss": d + focal * f, "dice": d, "focal": f}
@@ -210,19 +255,33 @@ def place_tokens(model: RefSam, masks: Tensor, jitter: float = 0.0) -> Tensor:
     return F.layer_norm(sparse[:, :1], sparse.shape[-1:])
 
 
-def given_tokens(model: RefSam, batch: ClipBatch, dropped: Tensor) -> Tensor | None:
-    """Return the track tokens of the decoded rows from where their objects were, or None where none are given."""
-    if model.itm is None or batch.before is None:
+def given_track(model: RefSam, batch: ClipBatch, dropped: Tensor) -> Track | None:
+    """Return what the decoded rows carry from where their objects were, or None where nothing is given.
+
+    With mask memory the sentences about motion at times get a mask of all objects and a token that says nothing, so
+    that they are to find their own by how it moves; and a clip's wrong object, which its motion gives away.
+    """
+    if batch.before is None or (model.itm is None and model.memory is None):
         return None
     rows = batch.decoded
     enough = batch.at_once[rows] & ~dropped[rows]
     lost = enough & (torch.rand(len(rows)) < LOST)
+    moving = batch.moving[rows] & ~dropped[rows] & (model.memory is not None)
     whose = rows
     if len(batch.frames) > 1:
-        wrong = enough & (torch.rand(len(rows)) < WRONG)
+        wrong = (enough | moving) & (torch.rand(len(rows)) < WRONG)
         whose = torch.where(wrong, rows[_of_same_clip(batch.clip_index[rows])], rows)
-    tokens = place_tokens(model, batch.before[whose] * ~lost[:, None, None], JITTER)
-    return tokens.expand(-1, model.itm.count, -1)
+    tokens = masks = several = None
+    before = batch.before[whose] * ~lost[:, None, None]
+    if model.memory is not None:
+        several = (moving & (torch.rand(len(rows)) < SEVERAL))[:, None, None]
+        shown = torch.where(several, batch.everything[0, batch.clip_index[rows]], before)
+        side = 4 * model.sam.prompt_encoder.image_embedding_size[0]
+        masks = held(shown, batch.frames.shape[-1], side, doubtful=True)
+        before = before * ~several
+    if model.itm is not None:
+        tokens = place_tokens(model, before, JITTER).expand(-1, model.itm.count, -1)
+    return Track(tokens, masks)
 
 
 def _of_same_clip(clip_index: Tensor) -> Tensor:
@@ -236,22 +295,22 @@ def frame_outputs(
     text: TextFeatures,
     batch: ClipBatch,
     dropped: Tensor | None = None,
-    track: Tensor | None = None,
+    track: Track | None = None,
     prompted: bool = False,
-) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Yield each frame's logits and track tokens in order, the tokens carried on from frame to frame.
+) -> Iterator[tuple[Tensor, Track | None]]:
+    """Yield each frame's logits in order, with what is carried on to the next.
 
     Args:
         model: The model.
         image: The T·B frames.
-        text: The N sentences; where ``dropped`` is given, one more row that stands for those left out.
+        text: The N sentences; where ``dropped`` is given, then one that stands for those left out.
         batch: The clips.
         dropped: (N,) bool, rows whose sentence is left out wherever they have a track token.
-        track: (M, T, C) track tokens of the first frame, or None.
+        track: What the first frames are told, or None.
         prompted: The decoder gets :func:`mask_prompts` of the true masks, :func:`doubted`.
 
     Yields:
-        (M, h, w) of the part of the model's square that the frame fills, and (M, T, C) or None.
+        (M, h, w) of the part of the model's square that the frame fills, and what M rows carry.
     """
     rows = batch.decoded
     height, width = batch.masks.shape[-2:]
@@ -268,5 +327,5 @@ def frame_outputs(
         output = model.decode(image, text.rows(said), index, track, dense)
         low, _ = model.select(output)
         scale = batch.frames.shape[-1] // low.shape[-1]
-        track = model.next_track_tokens(output)
+        track = model.next_track(output)
         yield low[:, : -(-height // scale), : -(-width // scale)], track

@@ -30,7 +30,7 @@ def walk(
     for first in range(0, len(image.embedding), clips):
         output = model.decode(image, text, clip_index + first, track)
         yield model.select(output)[0]
-        track = model.next_track_tokens(output)
+        track = model.next_track(output)
 
 
 def clip_losses(

@@ -22,7 +22,7 @@ def build():
         model = build_refsam(config, encoder)
         with torch.no_grad():
             for name, p in model.named_parameters():
-                if "adapters" in name or "pos_embed" in name or "rel_pos" in name:
+                if "adapters" in name or "memory.out" in name or "pos_embed" in name or "rel_pos" in name:
                     p.normal_(std=0.05)
         return model
 

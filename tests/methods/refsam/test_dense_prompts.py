@@ -26,7 +26,9 @@ from refseg.methods.refsam.training.dense_prompts import (
     frame_cells,
     last_token_logits,
     mask_prompts,
+    told_at_once,
 )
+from refseg.methods.refsam.training.motion import Moves
 from refseg.methods.refsam.training.shapes import ClipBatch, clip_losses
 from refseg.methods.sam.transforms import cell_shares
 
@@ -47,13 +49,15 @@ def batch():
 @pytest.fixture
 def asked():
     """A frame of 6x8 pixels in a square of 8, cells of 2 pixels; the object fills one cell and half of another."""
-    mask, other = torch.zeros(1, 1, 6, 8), torch.zeros(1, 6, 8)
+    mask, other = torch.zeros(1, 1, 6, 8), torch.zeros(1, 1, 6, 8)
     mask[0, 0, 2:4, 2:5] = 1
-    other[0, :2, :2] = 1
+    other[0, 0, :2, :2] = 1
     one = torch.ones(1, dtype=torch.bool)
     row = torch.tensor([0])
     objects = Objects(mask[0], row, torch.zeros(1, 4, dtype=torch.long))
-    return ClipBatch(torch.zeros(1, 1, 3, 8, 8), mask, ["x"], row, row, one, other, objects)
+    moves = Moves(mask[0, :0], mask[0, :0], row[:0], row[:0])
+    frames, everything = torch.zeros(1, 1, 3, 8, 8), torch.zeros(1, 1, 6, 8)
+    return ClipBatch(frames, mask, ["x"], row, row, one, other, objects, moves, ~one, everything)
 
 
 def test_shares_of_cells(asked):
@@ -65,7 +69,7 @@ def test_shares_of_cells(asked):
 
 
 def test_each_kind_of_cell_counts_the_same_whatever_its_number(asked):
-    shares, others = cell_shares(asked.masks[0], 8, 4), cell_shares(asked.others, 8, 4)
+    shares, others = cell_shares(asked.masks[0], 8, 4), cell_shares(asked.others[0], 8, 4)
     weights = cell_weights(shares, others, frame_cells((6, 8), 8, 4))[0]
     assert float(weights[1, 1] + weights[1, 2]) == pytest.approx(OWN)
     assert float(weights[0, 0]) == pytest.approx(OTHERS)
@@ -131,13 +135,16 @@ def test_alignment_is_a_rank_and_a_yes_or_no_for_each_place(asked):
     alone = OWN * (entropy[5] / 1.5 + entropy[6] * 0.5 / 1.5) + OTHERS * entropy[0]
     alone += NOTHING * sum(entropy[i] for i in rest) / len(rest)
     assert FILLED < 0.5
-    assert float(alignment_loss(image, text, asked)) == pytest.approx(ranked + alone, abs=1e-5)
+    assert float(alignment_loss(image, text, asked, told_at_once(asked))) == pytest.approx(
+        ranked + alone, abs=1e-5
+    )
 
 
 def test_rows_that_cannot_be_told_at_once_are_left_out(model, batch):
     none = replace(batch, at_once=torch.zeros_like(batch.at_once))
+    told = told_at_once(none)
     image, text = model.encode_image(batch.frames[0]), model.encode_text(batch.texts)
-    for loss in (alignment_loss(image, text, none), dense_prompt_loss(model, image, text, none)):
+    for loss in (alignment_loss(image, text, none, told), dense_prompt_loss(model, image, text, none, told)):
         assert loss.requires_grad and loss.detach() == 0
 
 
@@ -145,9 +152,10 @@ def test_prompts_of_the_true_objects_lose_nothing_and_empty_ones_lose_the_object
     image, text = model.encode_image(batch.frames[0]), model.encode_text(batch.texts)
     shares = cell_shares(batch.masks[0], 128, 16)[batch.at_once]
     monkeypatch.setattr(model, "dense_prompts", lambda *_: mask_prompts(model, shares))
-    assert float(dense_prompt_loss(model, image, text, batch)) == 0
+    told = told_at_once(batch)
+    assert float(dense_prompt_loss(model, image, text, batch, told)) == 0
     monkeypatch.setattr(model, "dense_prompts", lambda *_: mask_prompts(model, 0 * shares))
-    empty = float(dense_prompt_loss(model, image, text, batch))
+    empty = float(dense_prompt_loss(model, image, text, batch, told))
     assert 0.1 * OWN < empty < 2 * OWN
 
 

@@ -6,8 +6,9 @@ import torch.nn.functional as F
 
 from refseg.bench.errors import InputError
 from refseg.methods.refsam.config import CONFIGS
-from refseg.methods.refsam.model import TextFeatures, build_refsam
+from refseg.methods.refsam.model import ImageFeatures, TextFeatures, build_refsam
 from refseg.methods.refsam.text import build_tiny_text
+from refseg.methods.refsam.tracking import Track
 from refseg.methods.refsam.weights import learnable_parameters
 from refseg.methods.sam.decode import DecoderOutput
 
@@ -34,7 +35,7 @@ def test_learnable_counts_are_table_ix(size, reductions, adapters, total):
 
 @torch.no_grad()
 def test_with_everything_off_it_is_sam(build, images):
-    model = build(text=False, dense="none", use_adapter=False, itm_token="none")
+    model = build(text=False, dense="none", use_adapter=False, itm_token="none", mask_memory=False)
     sam = model.sam
     embedding = sam.image_encoder(images[:1])
     sparse, dense = sam.prompt_encoder(
@@ -45,21 +46,30 @@ def test_with_everything_off_it_is_sam(build, images):
     logits, iou = sam.mask_decoder.predict_masks(embedding, sam.prompt_encoder.get_dense_pe(), sparse, dense)
     torch.testing.assert_close(output.low_res_logits, logits, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(output.iou, iou, atol=1e-5, rtol=1e-4)
-    assert model.next_track_tokens(output) is None
+    assert model.next_track(output) is None
 
 
-@pytest.mark.parametrize("options", [{}, {"dense": "da", "itm_token": "all_masks"}, {"dense": "none"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"dense": "da", "itm_token": "all_masks"},
+        {"dense": "none"},
+        {"mask_memory": False},
+        {"itm_token": "none"},
+    ],
+)
 @torch.no_grad()
 def test_expressions_do_not_feel_each_other(build, images, options):
     model = build(**options)
     image, text = model.encode_image(images), model.encode_text(TEXTS)
     first = model.decode(image, text, FRAMES)
-    second = model.decode(image, text, FRAMES, model.next_track_tokens(first))
+    second = model.decode(image, text, FRAMES, model.next_track(first))
     for i, sentence in enumerate(TEXTS):
         frame = model.encode_image(images[FRAMES[i]][None])
         words, zero = model.encode_text([sentence]), torch.tensor([0])
         alone = model.decode(frame, words, zero)
-        alone = model.decode(frame, words, zero, model.next_track_tokens(alone))
+        alone = model.decode(frame, words, zero, model.next_track(alone))
         torch.testing.assert_close(second.low_res_logits[i], alone.low_res_logits[0], atol=1e-4, rtol=1e-3)
         torch.testing.assert_close(second.iou[i], alone.iou[0], atol=1e-4, rtol=1e-3)
 
@@ -69,7 +79,7 @@ def test_every_learnable_tensor_gets_a_gradient_and_no_other(build, images, opti
     model = build(**options).train()
     image, text = model.encode_image(images), model.encode_text(TEXTS)
     output = model.decode(image, text, FRAMES)
-    output = model.decode(image, text, FRAMES, model.next_track_tokens(output))
+    output = model.decode(image, text, FRAMES, model.next_track(output))
     (output.low_res_logits.square().mean() + output.iou.square().mean()).backward()
     learnable = {id(p) for ps in learnable_parameters(model).values() for p in ps}
     for name, p in model.named_parameters():
@@ -166,3 +176,31 @@ def test_positional_encoding_is_sams(build):
     expected = model.sam.prompt_encoder.get_dense_pe()
     assert torch.equal(model._position(torch.zeros(1)), expected)
     assert F.mse_loss(model._position(torch.zeros(1).bfloat16()).float(), expected) < 1e-4
+
+
+@torch.no_grad()
+def test_mask_memory_is_of_the_mask_that_was_the_output(build, images):
+    """Its probabilities are the output's, and another mask changes the next frame's decoder and dense attention."""
+    model = build()
+    image, text = model.encode_image(images), model.encode_text(TEXTS)
+    output = model.decode(image, text, FRAMES)
+    track = model.next_track(output)
+    assert torch.equal(track.masks, model.select(output)[0].sigmoid())
+    other = Track(track.tokens, track.masks.flip(-1))
+    next_, changed = (model.decode(image, text, FRAMES, t) for t in (track, other))
+    assert not torch.allclose(next_.low_res_logits, changed.low_res_logits, atol=1e-4)
+    seen = model.remembered(image, FRAMES, track)
+    assert seen.shape == (3, 128, 16, 16)
+    dense = model.dense_prompts(image, text, FRAMES, seen)
+    # What memory adds is seen as if it were the first map's own.
+    maps = (image.maps[0][FRAMES] + seen, *(m[FRAMES] for m in image.maps[1:]))
+    own = model.dense_prompts(ImageFeatures(image.embedding[FRAMES], maps), text, torch.arange(3))
+    torch.testing.assert_close(dense, own, atol=1e-4, rtol=1e-4)
+
+
+def test_without_anything_carried_there_is_no_track(build, images):
+    model = build(itm_token="none", mask_memory=False)
+    output = model.decode(model.encode_image(images), model.encode_text(TEXTS), FRAMES)
+    assert model.next_track(output) is None
+    with torch.device("meta"):
+        assert build_refsam(CONFIGS["refsam_vit_b"]).memory is None

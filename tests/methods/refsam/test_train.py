@@ -13,6 +13,7 @@ from refseg.methods.refsam import train
 from refseg.methods.refsam.config import CONFIGS
 from refseg.methods.refsam.model import build_refsam
 from refseg.methods.refsam.text import build_tiny_text
+from refseg.methods.refsam.tracking import Track
 from refseg.methods.refsam.train import (
     Learner,
     RefSamTrainOptions,
@@ -28,12 +29,20 @@ from refseg.methods.refsam.training.shapes import (
     clip_losses,
     collate,
     frame_outputs,
-    given_tokens,
+    given_track,
     place_tokens,
 )
 
 OPTIONS = RefSamTrainOptions(
-    image_steps=1, align_steps=0, images=4, clip_steps=1, clips=2, clip_frames=3, sentences=3, image_every=0
+    image_steps=1,
+    align_steps=0,
+    images=4,
+    clip_steps=1,
+    clips=2,
+    clip_frames=3,
+    sentences=3,
+    image_every=0,
+    image_sentences=3,
 )
 
 
@@ -176,11 +185,11 @@ def test_a_clip_shows_at_once_what_its_first_frame_tells(clips):
 
 def test_a_share_without_such_a_sentence_has_the_same_losses(model, clips):
     """Processes add up their figures by name and order."""
-    none = replace(clips, at_once=torch.zeros_like(clips.at_once))
+    none = replace(clips, at_once=torch.zeros_like(clips.at_once), moving=torch.zeros_like(clips.moving))
     with torch.no_grad():
         losses = clip_losses(model, none, focal=5.0, alignment=0.5)
         assert list(losses) == list(clip_losses(model, clips, focal=5.0, alignment=0.5))
-        assert losses["alignment"] == 0
+        assert losses["alignment"] == losses["moving_alignment"] == 0
         torch.testing.assert_close(losses["loss"], losses["dice"] + 5 * losses["focal"])
 
 
@@ -235,8 +244,8 @@ def test_the_tracking_loss_teaches_the_itm_to_say_where_the_object_is(model, cli
         image = model.encode_image(clips.frames.flatten(0, 1))
         text = model.encode_text([*clips.texts, "the object"])
         distances = [
-            (tokens - place_tokens(model, masks)).square().mean()
-            for (_, tokens), masks in zip(frame_outputs(model, image, text, clips), clips.masks, strict=True)
+            (track.tokens - place_tokens(model, masks)).square().mean()
+            for (_, track), masks in zip(frame_outputs(model, image, text, clips), clips.masks, strict=True)
         ]
     torch.testing.assert_close(losses["tracking"], torch.stack(distances).mean())
     expected = losses["dice"] + 5 * losses["focal"] + 0.5 * losses["tracking"]
@@ -247,7 +256,9 @@ def test_given_tokens_are_heard(model, given):
     """What the decoder is told of the frame before changes its masks, and nothing else does."""
     image, text = model.encode_image(given.frames[0]), model.encode_text(given.texts)
     with torch.no_grad():
-        here, there = (place_tokens(model, masks) for masks in (given.before, given.before.flip(-1)))
+        here, there = (
+            Track(place_tokens(model, masks), None) for masks in (given.before, given.before.flip(-1))
+        )
         ((one, _),), ((two, _),) = (
             list(frame_outputs(model, image, text, given, track=track)) for track in (here, there)
         )
@@ -256,7 +267,7 @@ def test_given_tokens_are_heard(model, given):
 
 def test_later_frames_are_often_those_where_an_object_comes_in(monkeypatch):
     """Nothing was there in the frame before, so nothing but the sentence and the newcomer says what to segment."""
-    options = replace(OPTIONS, processes=1, image_steps=16, given_every=1)
+    options = replace(OPTIONS, processes=1, image_steps=16, given_every=1, image_sentences=6)
 
     def entered():
         batches = [make_batch(options, step, 128) for step in range(options.image_steps)]
@@ -295,25 +306,26 @@ def test_clips_of_given_steps_begin_anywhere_and_go_on_from_there():
 
 
 def test_a_clips_given_token_is_at_times_that_of_another_object(model, monkeypatch):
-    """Only where the sentence is enough to find its own again, and never in single images."""
+    """Only where the sentence is enough to find its own again or says how it moves, and never in single images."""
     monkeypatch.setattr(shapes, "JITTER", 0.0)
     monkeypatch.setattr(shapes, "LOST", 0.0)
     monkeypatch.setattr(shapes, "WRONG", 1.0)
+    monkeypatch.setattr(shapes, "SEVERAL", 0.0)
     options = replace(OPTIONS, processes=1, image_steps=0, given_every=1, given_clips=8, sentences=6)
     batch = make_batch(options, 0, 128)
     heard = torch.zeros(len(batch.texts), dtype=torch.bool)
     torch.manual_seed(0)
     with torch.no_grad():
-        found, own = given_tokens(model, batch, heard), place_tokens(model, batch.before)
+        found, own = given_track(model, batch, heard).tokens, place_tokens(model, batch.before)
     other = ~torch.isclose(found, own, atol=1e-5).flatten(1).all(1)
-    assert other.any() and not (other & ~batch.at_once).any()
+    assert other.any() and not (other & ~(batch.at_once | batch.moving)).any()
     for n in other.nonzero()[:, 0].tolist():
         clip = own[batch.clip_index == batch.clip_index[n]]
         assert torch.isclose(clip, found[n], atol=1e-5).flatten(1).all(1).any()
     with torch.no_grad():
-        dropped = given_tokens(model, batch, ~heard)
+        dropped = given_track(model, batch, ~heard).tokens
         single = replace(batch, frames=batch.frames[:1], masks=batch.masks[:1])
-        torch.testing.assert_close(given_tokens(model, single, heard), own)
+        torch.testing.assert_close(given_track(model, single, heard).tokens, own)
     torch.testing.assert_close(dropped, own)
 
 

@@ -115,7 +115,7 @@ def test_learning_rates_are_the_papers_by_module():
         for part, module in model.learnable_modules().items():
             found = {rates.get(id(p)) for p in module.parameters()}
             # A single image has no frame before it, so tracking learns from clips only.
-            once = part == "itm" and RECIPES[name].options.clip_frames == 1
+            once = part in ("itm", "memory") and RECIPES[name].options.clip_frames == 1
             assert found == {None if once else expected.get(part, 1e-4)}, (name, part)
     told = {n: (r.options.datasets, r.options.epochs, r.options.clip_frames) for n, r in RECIPES.items()}
     assert told["refcoco_pretrain"] == ("refcoco,refcoco+,refcocog", 40, 1)
