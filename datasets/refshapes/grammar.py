@@ -243,8 +243,12 @@ def motion_phrases(motion: str) -> list[str]:
     """Return all that a sentence can say of how an object moves, by the name of its motion in the scene."""
     if motion == "still":
         return list(_STILL)
-    ways = [motion] if motion in ("up", "down") else [motion, f"to the {motion}"]
-    return [move.format(way) for move in _MOVES for way in ways]
+    return list(dict.fromkeys(move.format(way) for move in _MOVES for way in _ways(motion)))
+
+
+def _ways(motion: str) -> tuple[str, str]:
+    """Return two ways, which may be the same, to name a direction."""
+    return motion, motion if motion in ("up", "down") else f"to the {motion}"
 
 
 def _motion(facts: Facts, rng: Stream, image: bool, allow: bool) -> Sentence | None:
@@ -258,8 +262,8 @@ def _motion(facts: Facts, rng: Stream, image: bool, allow: bool) -> Sentence | N
     if target.motion == "still":
         tail = rng.choice(_STILL)
     else:
-        way = rng.choice((target.motion, f"to the {target.motion}"))
-        tail = rng.choice(_MOVES).format(target.motion if target.motion in ("up", "down") else way)
+        way = rng.choice(_ways(target.motion))
+        tail = rng.choice(_MOVES).format(way)
     return Sentence(f"the {phrase.words} {tail}", target.id, "motion", len(fit) > 1, phrase.held_out)
 
 

@@ -254,6 +254,7 @@ class RefSam(nn.Module):
     def next_track(self, output: DecoderOutput) -> Track | None:
         """Return what the rows' next frames are told, or None where nothing is carried."""
         tokens = None if self.itm is None else self.itm(output.tokens)
+        # A frame's loss teaches its own mask, not the one before it.
         masks = None if self.memory is None else self.select(output)[0].detach().sigmoid()
         return None if tokens is None and masks is None else Track(tokens, masks)
 

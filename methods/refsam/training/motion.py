@@ -20,7 +20,9 @@ from refseg.datasets.refshapes.grammar import motion_phrases
 from refseg.datasets.refshapes.scene import MOTIONS
 from refseg.datasets.refshapes.train import LEAST_PIXELS, Sample
 from refseg.methods.refsam.model import ImageFeatures, RefSam, TextFeatures
+from refseg.methods.refsam.tracking import MASK_CELL
 from refseg.methods.refsam.training.dense_prompts import Told
+from refseg.methods.sam.transforms import cell_shares
 
 if TYPE_CHECKING:
     from refseg.methods.refsam.training.shapes import ClipBatch
@@ -76,14 +78,9 @@ def everything_before(labels: NDArray[np.uint8], first: int) -> NDArray[np.float
     return shown[:-1] if first else np.concatenate([np.zeros_like(shown[:1]), shown[:-1]])
 
 
-def held(masks: Tensor, square: int, side: int, *, doubtful: bool = False) -> Tensor:
-    """Return masks (N, H, W) as a model carries them: (N, side, side) shares of its square.
-
-    ``doubtful``: each with a probability of its own from :data:`LEAST_HELD` on.
-    """
-    full = F.pad(masks, (0, square - masks.shape[-1], 0, square - masks.shape[-2]))
-    shares = F.avg_pool2d(full[:, None], square // side)[:, 0]
-    return shares * (LEAST_HELD + (1 - LEAST_HELD) * torch.rand(len(masks), 1, 1)) if doubtful else shares
+def unsure(masks: Tensor) -> Tensor:
+    """Return (N, h, w) masks as a model carries them, each with a probability of its own from :data:`LEAST_HELD` on."""
+    return masks * (LEAST_HELD + (1 - LEAST_HELD) * torch.rand(len(masks), 1, 1))
 
 
 def phrases() -> list[str]:
@@ -108,10 +105,10 @@ def motion_loss(
     """
     assert model.memory is not None
     moves, square, side = batch.moves, batch.frames.shape[-1], image.embedding.shape[-1]
-    cells = held(moves.now, square, side) > 0.5
+    cells = cell_shares(moves.now, square, side) > 0.5
     if not cells.any():
         return image.embedding.sum() * 0, image.embedding.new_zeros(())
-    seen = model.memory(image.embedding, held(moves.before, square, 4 * side), moves.index)
+    seen = model.memory(image.embedding, cell_shares(moves.before, square, MASK_CELL * side), moves.index)
     last = said.words[torch.arange(len(said.words)), said.mask.sum(1) - 1]
     scores = seen.permute(0, 2, 3, 1)[cells] @ last.T / last.shape[1] ** 0.5
     wanted = moves.motion[:, None, None].expand_as(cells)[cells]
@@ -133,5 +130,5 @@ def told_by_motion(model: RefSam, image: ImageFeatures, batch: ClipBatch) -> Tol
     if not len(rows):
         return Told(rows, frames)
     everything = batch.everything[frames, batch.clip_index[rows]]
-    masks = held(everything, batch.frames.shape[-1], 4 * image.embedding.shape[-1], doubtful=True)
-    return Told(rows, frames, model.memory(image.embedding, masks, batch.images(rows, frames)))
+    masks = cell_shares(everything, batch.frames.shape[-1], MASK_CELL * image.embedding.shape[-1])
+    return Told(rows, frames, model.memory(image.embedding, unsure(masks), batch.images(rows, frames)))

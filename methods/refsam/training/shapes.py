@@ -15,7 +15,7 @@ from refseg.datasets.refshapes.train import Sample
 from refseg.methods.losses import dice_loss, focal_loss
 from refseg.methods.naming import Naming, Objects, objects_of
 from refseg.methods.refsam.model import ImageFeatures, RefSam, TextFeatures
-from refseg.methods.refsam.tracking import Track
+from refseg.methods.refsam.tracking import MASK_CELL, Track
 from refseg.methods.refsam.training.dense_prompts import (
     alignment_loss,
     dense_prompt_loss,
@@ -26,11 +26,11 @@ from refseg.methods.refsam.training.dense_prompts import (
 from refseg.methods.refsam.training.motion import (
     Moves,
     everything_before,
-    held,
     motion_loss,
     moves_of,
     phrases,
     told_by_motion,
+    unsure,
 )
 from refseg.methods.sam.transforms import cell_shares, normalise_and_pad
 
@@ -82,7 +82,7 @@ class ClipBatch:
     everything: Tensor
     before: Tensor | None = None
 
-    def images(self, rows: Tensor, frames: Tensor) -> Tensor:
+    def images(self, rows: Tensor, frames: Tensor | int) -> Tensor:
         """Return which of the T·B frames the sentences of ``rows`` are about in the clips' ``frames``."""
         return self.clip_index[rows] + frames * self.frames.shape[1]
 
@@ -276,8 +276,8 @@ def given_track(model: RefSam, batch: ClipBatch, dropped: Tensor) -> Track | Non
     if model.memory is not None:
         several = (moving & (torch.rand(len(rows)) < SEVERAL))[:, None, None]
         shown = torch.where(several, batch.everything[0, batch.clip_index[rows]], before)
-        side = 4 * model.sam.prompt_encoder.image_embedding_size[0]
-        masks = held(shown, batch.frames.shape[-1], side, doubtful=True)
+        side = MASK_CELL * model.sam.prompt_encoder.image_embedding_size[0]
+        masks = unsure(cell_shares(shown, batch.frames.shape[-1], side))
         before = before * ~several
     if model.itm is not None:
         tokens = place_tokens(model, before, JITTER).expand(-1, model.itm.count, -1)
@@ -318,7 +318,7 @@ def frame_outputs(
         said = rows
         if dropped is not None and track is not None:
             said = torch.where(dropped[rows], len(batch.texts), rows)
-        index = batch.clip_index[rows] + i * batch.frames.shape[1]
+        index = batch.images(rows, i)
         dense = None
         if prompted:
             side = image.embedding.shape[-1]

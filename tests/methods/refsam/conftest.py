@@ -29,6 +29,13 @@ def build():
     return make
 
 
+@pytest.fixture(scope="module")
+def model():
+    """Return the tiny RefSAM with its own first weights."""
+    torch.manual_seed(0)
+    return build_refsam(CONFIGS["refsam_tiny"], build_tiny_text())
+
+
 @pytest.fixture
 def images():
     return torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(7))

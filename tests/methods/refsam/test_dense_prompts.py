@@ -36,12 +36,6 @@ OPTIONS = RefSamTrainOptions(image_steps=1, align_steps=0, images=4, clip_steps=
 
 
 @pytest.fixture(scope="module")
-def model():
-    torch.manual_seed(0)
-    return build_refsam(CONFIGS["refsam_tiny"], build_tiny_text())
-
-
-@pytest.fixture(scope="module")
 def batch():
     return make_batch(OPTIONS, 0, 128)
 

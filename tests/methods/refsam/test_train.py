@@ -47,12 +47,6 @@ OPTIONS = RefSamTrainOptions(
 
 
 @pytest.fixture(scope="module")
-def model():
-    torch.manual_seed(0)
-    return build_refsam(CONFIGS["refsam_tiny"], build_tiny_text())
-
-
-@pytest.fixture(scope="module")
 def clips():
     return make_batch(replace(OPTIONS, processes=1), 1, 128)
 

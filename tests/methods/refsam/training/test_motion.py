@@ -15,24 +15,20 @@ from refseg.methods.refsam.train import RefSamTrainOptions, make_batch
 from refseg.methods.refsam.training import shapes
 from refseg.methods.refsam.training.motion import (
     LEAST_HELD,
-    held,
+    PAIRS,
     moves_of,
     phrases,
     told_by_motion,
+    unsure,
 )
 from refseg.methods.refsam.training.shapes import clip_losses, collate, given_track, place_tokens
+from refseg.methods.sam.transforms import cell_shares
 
 ONLY_MOTION = {"motion": 100}
 
 
 def clip(index, times, count=4, **options):
     return clip_sample(5, index, count, times, weights=ONLY_MOTION, **options)
-
-
-@pytest.fixture(scope="module")
-def model():
-    torch.manual_seed(0)
-    return build_refsam(CONFIGS["refsam_tiny"], build_tiny_text())
 
 
 @pytest.fixture(scope="module")
@@ -97,16 +93,12 @@ def test_what_sentences_say_of_motion_is_among_the_phrases():
     assert len({tuple(d) for d in drawn}) > 10
 
 
-def test_held_is_the_share_of_each_square():
-    masks = torch.zeros(2, 112, 128)
-    masks[0, :8, :8], masks[1, 110:, 126:] = 1, 1
-    shares = held(masks, 128, 16)
-    assert shares.shape == (2, 16, 16)
-    assert shares[0, 0, 0] == 1 and shares[0].sum() == 1
-    assert shares[1, 13, 15] == pytest.approx(4 / 64) and shares[1].sum() == shares[1, 13, 15]
+def test_a_mask_that_is_carried_is_as_sure_everywhere_as_it_is_anywhere():
     torch.manual_seed(0)
-    doubted = torch.stack([held(masks, 128, 16, doubtful=True) for _ in range(200)])[:, 0, 0, 0]
-    assert LEAST_HELD <= doubted.min() < LEAST_HELD + 0.05 and 0.95 < doubted.max() <= 1
+    masks = torch.rand(200, 4, 4)
+    sure = unsure(masks) / masks
+    torch.testing.assert_close(sure, sure[:, :1, :1].expand_as(sure))
+    assert LEAST_HELD <= sure.min() < LEAST_HELD + 0.05 and 0.95 < sure.max() <= 1.001
 
 
 def test_pairs_are_of_sentences_about_motion_and_frames_that_show_it(model, batch):
@@ -120,7 +112,7 @@ def test_pairs_are_of_sentences_about_motion_and_frames_that_show_it(model, batc
         for t in (1, 2)
         if batch.moving[n] and min(pixels[t, n], pixels[t - 1, n]) >= LEAST_PIXELS
     }
-    assert pairs and len(told.rows) == len(pairs) == min(len(expected), 48) and pairs <= expected
+    assert pairs and len(told.rows) == len(pairs) == min(len(expected), PAIRS) and pairs <= expected
     assert told.seen.shape == (len(told.rows), 128, 16, 16)
     still = replace(batch, moving=torch.zeros_like(batch.moving))
     with torch.no_grad():
@@ -166,7 +158,7 @@ def test_sentences_about_motion_are_at_times_given_all_objects(model, monkeypatc
     torch.testing.assert_close(track.tokens[moving], nothing.expand(int(moving.sum()), -1, -1))
     given = {True: batch.everything[0, batch.clip_index[rows]], False: batch.before[rows]}
     for n, is_moving in enumerate(moving.tolist()):
-        assert torch.equal(track.masks[n] > 0, held(given[is_moving][n : n + 1], 128, 64)[0] > 0)
+        assert torch.equal(track.masks[n] > 0, cell_shares(given[is_moving][n : n + 1], 128, 64)[0] > 0)
     monkeypatch.setattr(shapes, "SEVERAL", 0.0)
     with torch.no_grad():
         torch.testing.assert_close(given_track(model, batch, heard).tokens, own)
