@@ -11,52 +11,29 @@ from torch import Tensor, nn
 
 
 class DenseAttention(nn.Module):
-    """Every pixel attends to the sentence and its words (equations 4 to 6).
-
-    A = softmax over the bank of (f · bankᵀ) / sqrt(C), S = A · bank, output = Conv1x1(concat(S, f)).
-    """
+    """The convolution of dense attention on one map (equation 6)."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(2 * dim, dim, kernel_size=1)
 
-    def forward(
-        self,
-        visual: Tensor,
-        bank: Tensor,
-        bank_mask: Tensor,
-        frame_index: Tensor,
-        added: Tensor | None = None,
-    ) -> Tensor:
-        """Fuse N expressions with the frames they are about.
 
-        The convolution of the concatenation is taken apart: its text half acts on the bank before the
-        attention spreads it over the pixels, its visual half acts once per frame.
+def place_scores(
+    maps: Sequence[Tensor], bank: Tensor, frame_index: Tensor, added: Tensor | None = None
+) -> list[Tensor]:
+    """Return (N, L, h·w) for each map: how much each place attends to each of the bank before the softmax (equation 4).
 
-        Args:
-            visual: (B, C, h, w), one map per frame.
-            bank: (N, L, C), sentence and words of each expression.
-            bank_mask: (N, L) bool, False at padding; no row is all padding.
-            frame_index: (N,) the frame of each expression.
-            added: (N, C, h, w), what each expression sees besides its frame, or None.
-
-        Returns:
-            (N, C, h, w).
-        """
-        c, h, w = visual.shape[1:]
-        of_text, of_visual = self.conv.weight.flatten(1).chunk(2, dim=1)
-        pixels = visual.flatten(2)  # (B, C, hw)
-        seen = pixels.index_select(0, frame_index)
-        if added is not None:
-            seen = seen + added.flatten(2)
-        scores = bank @ seen / math.sqrt(c)  # (N, L, hw)
-        attention = scores.masked_fill(~bank_mask[:, :, None], -math.inf).softmax(dim=1)
-        text = (bank @ of_text.T).transpose(1, 2) @ attention  # (N, C, hw)
-        fused = text + (of_visual @ pixels).index_select(0, frame_index)
-        if added is not None:
-            fused = fused + of_visual @ added.flatten(2)
-        assert self.conv.bias is not None
-        return (fused + self.conv.bias[:, None]).view(len(bank), c, h, w)
+    Args:
+        maps: (B, C, h, w) each, one map per frame.
+        bank: (N, L, C), sentence and words of each expression.
+        frame_index: (N,) the frame of each expression.
+        added: (N, C, h, w), what each expression sees beside its frame's first map, or None.
+    """
+    scaled = bank / math.sqrt(bank.shape[-1])
+    scores = [scaled @ m.flatten(2).index_select(0, frame_index) for m in maps]
+    if added is not None:
+        scores[0] = scores[0] + scaled @ added.flatten(2)
+    return scores
 
 
 class HierarchicalDenseAttention(nn.Module):
@@ -92,14 +69,37 @@ class HierarchicalDenseAttention(nn.Module):
         bank_mask: Tensor,
         frame_index: Tensor,
         added: Tensor | None = None,
+        scores: Sequence[Tensor] | None = None,
     ) -> Tensor:
-        """Return the dense embeddings (N, C, h, w); arguments as in :meth:`DenseAttention.forward`.
+        """Fuse N expressions with the frames they are about.
 
-        What is ``added`` is seen beside the first map, the image embedding.
+        For each map A = softmax over the bank of (f · bankᵀ) / sqrt(C), S = A · bank, and what is summed is
+        Conv1x1(concat(S, f)) (equations 4 to 6). The convolutions are taken apart: their text halves act on the bank
+        before attention spreads it over the pixels, for all maps in one product; their visual halves act once a frame.
+
+        Args:
+            maps: (B, C, h, w) each, one map per frame, as :meth:`maps` gives them.
+            bank: (N, L, C), sentence and words of each expression.
+            bank_mask: (N, L) bool, False at padding; no row is all padding.
+            frame_index: (N,) the frame of each expression.
+            added: (N, C, h, w), what each expression sees beside its frame's first map, or None.
+            scores: :func:`place_scores` of these, where they are known already.
+
+        Returns:
+            (N, C, h, w).
         """
-        besides = [added, *[None] * (len(maps) - 1)]
-        fused = [
-            attend(m, bank, bank_mask, frame_index, beside)
-            for attend, m, beside in zip(self.attentions, maps, besides, strict=True)
-        ]
-        return torch.stack(fused).sum(0) if len(fused) > 1 else fused[0]
+        if scores is None:
+            scores = place_scores(maps, bank, frame_index, added)
+        convolutions = [a.conv for a in self.attentions if isinstance(a, DenseAttention)]
+        halves = [conv.weight.flatten(1).chunk(2, dim=1) for conv in convolutions]
+        padding = ~bank_mask[:, :, None]
+        shares = [s.masked_fill(padding, -math.inf).softmax(dim=1) for s in scores]
+        words = [bank @ of_text.T for of_text, _ in halves]
+        fused = torch.cat(words, dim=1).transpose(1, 2) @ torch.cat(shares, dim=1)  # (N, C, hw)
+        once = torch.stack([conv.bias for conv in convolutions if conv.bias is not None]).sum(0)[:, None]
+        for (_, of_visual), m in zip(halves, maps, strict=True):
+            once = once + of_visual @ m.flatten(2)  # (B, C, hw)
+        fused = fused + once.index_select(0, frame_index)
+        if added is not None:
+            fused = fused + halves[0][1] @ added.flatten(2)
+        return fused.view(len(bank), -1, *maps[0].shape[2:])

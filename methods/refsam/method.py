@@ -165,10 +165,11 @@ class RefSamMethod:
             # The context is left before each yield, so that it does not leak into the caller.
             with torch.inference_mode():
                 images = [video.read(f) for f in range(start, min(start + at_once, len(video)))]
-                features, geometries = self._encoded(images)
-            for i, geometry in enumerate(geometries):
+                encoded, geometries = self._encoded(images)
+                features = encoded.split()
+            for i, (feature, geometry) in enumerate(zip(features, geometries, strict=True)):
                 with torch.inference_mode():
-                    prediction = self._frame(start + i, features.frame(i), geometry, texts, tracks)
+                    prediction = self._frame(start + i, feature, geometry, texts, tracks)
                 yield prediction
 
     def segment_images(self, videos: Sequence[Video]) -> Iterator[FramePrediction]:

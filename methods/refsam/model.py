@@ -47,11 +47,10 @@ class ImageFeatures:
     embedding: Tensor
     maps: tuple[Tensor, ...]
 
-    def frame(self, index: int) -> ImageFeatures:
-        """Return one of the frames, as a batch of one."""
-        return ImageFeatures(
-            self.embedding[index : index + 1], tuple(m[index : index + 1] for m in self.maps)
-        )
+    def split(self, count: int = 1) -> list[ImageFeatures]:
+        """Return the frames as batches of ``count``."""
+        embeddings, *maps = (torch.split(m, count) for m in (self.embedding, *self.maps))
+        return [ImageFeatures(e, tuple(rest)) for e, *rest in zip(embeddings, *maps, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,16 @@ class TextFeatures:
     words: Tensor
     mask: Tensor
     sentence: Tensor
+
+    @property
+    def bank(self) -> Tensor:
+        """What dense attention attends to: (K, 1 + L, C), sentence and words."""
+        return torch.cat([self.sentence[:, None], self.words], dim=1)
+
+    @property
+    def bank_mask(self) -> Tensor:
+        """(K, 1 + L) bool, False at padding."""
+        return F.pad(self.mask, (1, 0), value=True)
 
     def rows(self, index: Tensor) -> TextFeatures:
         """Return the expressions at ``index``, in that order and as often as they are named."""
@@ -237,18 +246,22 @@ class RefSam(nn.Module):
         return seen
 
     def dense_prompts(
-        self, image: ImageFeatures, text: TextFeatures, frame_index: Tensor, seen: Tensor | None = None
+        self,
+        image: ImageFeatures,
+        text: TextFeatures,
+        frame_index: Tensor,
+        seen: Tensor | None = None,
+        scores: Sequence[Tensor] | None = None,
     ) -> Tensor:
         """Return dense attention's output (N, C, h, w), or (1, C, 1, 1) that says nothing where there is none.
 
-        Arguments as in :meth:`decode`; ``seen`` from :meth:`remembered`.
+        Arguments as in :meth:`decode`; ``seen`` from :meth:`remembered`, ``scores`` as in
+        :meth:`HierarchicalDenseAttention.forward`.
         """
         if self.hda is None:
             nothing: Tensor = self.sam.prompt_encoder.no_mask_embed.weight
             return nothing.view(1, -1, 1, 1)
-        bank = torch.cat([text.sentence[:, None], text.words], dim=1)
-        bank_mask = F.pad(text.mask, (1, 0), value=True)
-        dense: Tensor = self.hda(image.maps, bank, bank_mask, frame_index, seen)
+        dense: Tensor = self.hda(image.maps, text.bank, text.bank_mask, frame_index, seen, scores)
         return dense
 
     def next_track(self, output: DecoderOutput) -> Track | None:

@@ -95,7 +95,7 @@ class RefSamTrainOptions:
     image_steps: int = 1200
     align_steps: int = 200
     images: int = 12
-    clip_steps: int = 2400
+    clip_steps: int = 2200
     clips: int = 2
     clip_frames: int = 8
     given_clips: int = 4
@@ -121,7 +121,7 @@ class RefSamTrainOptions:
     weight_decay: float = 0.01
     warmup: int = 100
     seed: int = 0
-    evaluate_every: int = 900
+    evaluate_every: int = 1200
     processes: int = 2
     use_adapter: bool = True
     dense: DenseMode = "hda"

@@ -163,12 +163,14 @@ def decode(
     if sparse_mask is not None:
         real = sparse_mask.new_ones(n, tokens.shape[1] - sparse.shape[1])
         mask = torch.cat([real, sparse_mask], dim=1)
-    image = (image_embeddings + dense).flatten(2).transpose(1, 2)
-    position = image_pe.flatten(2).transpose(1, 2)
+    image = (image_embeddings + dense).flatten(2).transpose(1, 2).contiguous()
+    position = image_pe.flatten(2).transpose(1, 2).contiguous()
     out, image = two_way(decoder.transformer, image, position, tokens, mask, guidance)
     count = decoder.num_mask_tokens
     mask_tokens = out[:, 1 : 1 + count]
     upscaled = decoder.output_upscaling(image.transpose(1, 2).reshape(n, channels, height, width))
     kernels = [mlp(mask_tokens[:, i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps)]
-    logits = (torch.stack(kernels, dim=1) @ upscaled.flatten(2)).view(n, count, *upscaled.shape[-2:])
+    # The maps lie in memory pixel by pixel; the other way round their gradient would not, which makes GELU's slow.
+    pixels = upscaled.permute(0, 2, 3, 1).flatten(1, 2)
+    logits = (pixels @ torch.stack(kernels, dim=2)).transpose(1, 2).unflatten(2, upscaled.shape[-2:])
     return DecoderOutput(logits, decoder.iou_prediction_head(out[:, 0]), out[:, : 1 + count])

@@ -7,6 +7,7 @@ neither waits for the other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from refseg.methods.losses import place_loss
+from refseg.methods.refsam.attention import place_scores
 from refseg.methods.refsam.model import ImageFeatures, RefSam, TextFeatures
 from refseg.methods.sam.transforms import cell_shares
 
@@ -101,8 +103,14 @@ def cell_weights(shares: Tensor, others: Tensor, inside: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Cells:
-    """The first frame as cells, for N rows: (N, side, side) shares and weights, (side, side) inside the frame."""
+class Cells:
+    """Frames as cells, for N rows.
+
+    Attributes:
+        shares: (N, side, side) of the object.
+        weights: (N, side, side) from :func:`cell_weights`.
+        inside: (side, side) bool from :func:`frame_cells`.
+    """
 
     shares: Tensor
     weights: Tensor
@@ -130,25 +138,49 @@ def told_at_once(batch: ClipBatch) -> Told:
     return Told(rows, torch.zeros_like(rows))
 
 
-def _cells(batch: ClipBatch, told: Told, side: int) -> _Cells:
+def cells_of(batch: ClipBatch, told: Told, side: int) -> Cells:
+    """Return what ``side`` x ``side`` cells hold of the frames that the pairs are about."""
     square, masks = batch.frames.shape[-1], batch.masks[told.frames, told.rows]
     shares, others = (cell_shares(m, square, side) for m in (masks, batch.others[told.frames, told.rows]))
     inside = frame_cells((masks.shape[-2], masks.shape[-1]), square, side)
-    return _Cells(shares, cell_weights(shares, others, inside), inside)
+    return Cells(shares, cell_weights(shares, others, inside), inside)
 
 
-def dense_prompt_loss(
-    model: RefSam, image: ImageFeatures, text: TextFeatures, batch: ClipBatch, told: Told
-) -> Tensor:
+def told_losses(
+    model: RefSam,
+    image: ImageFeatures,
+    text: TextFeatures,
+    batch: ClipBatch,
+    told: Told,
+    names: Sequence[str],
+) -> dict[str, Tensor]:
+    """Return the pairs' losses by name, 0 without any: :func:`alignment_loss`, :func:`dense_prompt_loss`."""
+    if not len(told.rows):
+        return dict.fromkeys(names, text.sentence.sum() * 0)
+    said, index = text.rows(told.rows), batch.images(told.rows, told.frames)
+    maps = image.maps or (image.embedding,)
+    cells = cells_of(batch, told, maps[0].shape[-1])
+    scores = place_scores(maps, said.bank, index, told.seen)
+    losses = {}
+    if "alignment" in names:
+        losses["alignment"] = alignment_loss(scores, said, cells)
+    if "dense_prompt" in names:
+        found = model.dense_prompts(image, said, index, told.seen, scores)
+        losses["dense_prompt"] = dense_prompt_loss(model, found, cells)
+    return losses
+
+
+def dense_prompt_loss(model: RefSam, found: Tensor, cells: Cells) -> Tensor:
     """Return the mean squared distance between dense attention's output and :func:`mask_prompts` of the objects.
 
     As a share of that between a full and an empty mask's prompt; weighted by :func:`cell_weights`, the pairs' mean.
+
+    Args:
+        model: The model.
+        found: (P, C, side, side), dense attention's output.
+        cells: Of the pairs.
     """
-    if not len(told.rows):
-        return text.sentence.sum() * 0
-    side = image.embedding.shape[-1]
-    cells = _cells(batch, told, side)
-    found = model.dense_prompts(image, text.rows(told.rows), batch.images(told.rows, told.frames), told.seen)
+    side = found.shape[-1]
     full, empty = mask_prompts(model, torch.stack([torch.ones(side, side), torch.zeros(side, side)]))
     unit = (full - empty).square().sum(0).mean()
     off = (found - mask_prompts(model, cells.shares)).square().sum(1) / unit
@@ -156,19 +188,19 @@ def dense_prompt_loss(
     return weighted.sum((-2, -1)).mean()
 
 
-def alignment_loss(image: ImageFeatures, text: TextFeatures, batch: ClipBatch, told: Told) -> Tensor:
+def alignment_loss(scores: Sequence[Tensor], text: TextFeatures, cells: Cells) -> Tensor:
     """Return how badly dense attention's softmax over words tells a sentence's places, the mean over the pairs.
 
     What counts is the last token, which T5 ends every sentence with: it is the same in all of them, so that what is
     attended by it can be told from what other words attend. The logit of its share, summed over the maps, is trained
     twice: of all places those of the object come first, and each place by itself is the object's or not.
+
+    Args:
+        scores: The pairs' :func:`place_scores`.
+        text: Their sentences.
+        cells: Of the pairs.
     """
-    if not len(told.rows):
-        return text.sentence.sum() * 0
-    maps = image.maps or (image.embedding,)
-    cells = _cells(batch, told, maps[0].shape[-1])
-    index = batch.images(told.rows, told.frames)
-    logits = last_token_logits(maps, text.rows(told.rows), index, told.seen)
+    logits = last_token_logits(scores, text.mask)
     ranked = place_loss(logits, cells.shares.flatten(1), cells.inside.flatten())
     filled = (cells.shares > FILLED).float().flatten(1)
     alone = F.binary_cross_entropy_with_logits(logits, filled, reduction="none")
@@ -176,26 +208,15 @@ def alignment_loss(image: ImageFeatures, text: TextFeatures, batch: ClipBatch, t
     return (ranked + weighted.sum(1)).mean()
 
 
-def last_token_logits(
-    maps: tuple[Tensor, ...], text: TextFeatures, index: Tensor, seen: Tensor | None = None
-) -> Tensor:
+def last_token_logits(scores: Sequence[Tensor], mask: Tensor) -> Tensor:
     """Return (N, h·w): the logit of the last token's share in each map's softmax (equation 4), summed over the maps.
 
     Args:
-        maps: (B, C, h, w) each.
-        text: N sentences.
-        index: (N,) which of the B each is about.
-        seen: (N, C, h, w) what mask memory adds to the first map, or None.
+        scores: (N, 1 + L, h·w) each, of a sentence and its words, from :func:`place_scores`.
+        mask: (N, L) bool, False at padding.
     """
-    bank = torch.cat([text.sentence[:, None], text.words], dim=1)
-    kept = F.pad(text.mask, (1, 0), value=True)
-    last = F.one_hot(text.mask.sum(1), bank.shape[1]).bool()
-    logits = []
-    for visual in maps:
-        pixels = visual.flatten(2).index_select(0, index)
-        if seen is not None:
-            pixels, seen = pixels + seen.flatten(2), None
-        scores = (bank @ pixels / bank.shape[-1] ** 0.5).masked_fill(~kept[:, :, None], -torch.inf)
-        others = scores.masked_fill(last[:, :, None], -torch.inf).logsumexp(1)
-        logits.append(scores[last] - others)
+    kept = F.pad(mask, (1, 0), value=True)
+    last = F.one_hot(mask.sum(1), kept.shape[1]).bool()
+    others = (kept & ~last)[:, :, None]
+    logits = [s[last] - s.masked_fill(~others, -torch.inf).logsumexp(1) for s in scores]
     return torch.stack(logits).sum(0)

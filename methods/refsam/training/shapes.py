@@ -17,11 +17,10 @@ from refseg.methods.naming import Naming, Objects, objects_of
 from refseg.methods.refsam.model import ImageFeatures, RefSam, TextFeatures
 from refseg.methods.refsam.tracking import MASK_CELL, Track
 from refseg.methods.refsam.training.dense_prompts import (
-    alignment_loss,
-    dense_prompt_loss,
     doubted,
     mask_prompts,
     told_at_once,
+    told_losses,
 )
 from refseg.methods.refsam.training.motion import (
     Moves,
@@ -82,7 +81,7 @@ class ClipBatch:
     everything: Tensor
     before: Tensor | None = None
 
-    def images(self, rows: Tensor, frames: Tensor | int) -> Tensor:
+    def images(self, rows: Tensor, frames: Tensor) -> Tensor:
         """Return which of the T·B frames the sentences of ``rows`` are about in the clips' ``frames``."""
         return self.clip_index[rows] + frames * self.frames.shape[1]
 
@@ -174,16 +173,15 @@ def clip_losses(
             prompted=prompted and model.hda is not None,
             overlap=overlap,
         )
+    weights = {"alignment": alignment, "dense_prompt": dense_prompts if model.hda is not None else 0.0}
+    weights = {kind: weight for kind, weight in weights.items() if weight}
     telling = {"": told_at_once(batch)}
     if moved:
         telling["moving_"] = told_by_motion(model, image, batch)
     for name, told in telling.items():
-        if alignment:
-            losses[f"{name}alignment"] = aligned = alignment_loss(image, text, batch, told)
-            losses["loss"] = losses["loss"] + alignment * aligned
-        if dense_prompts and model.hda is not None:
-            losses[f"{name}dense_prompt"] = prompt = dense_prompt_loss(model, image, text, batch, told)
-            losses["loss"] = losses["loss"] + dense_prompts * prompt
+        for kind, loss in told_losses(model, image, text, batch, told, list(weights)).items():
+            losses[f"{name}{kind}"] = loss
+            losses["loss"] = losses["loss"] + weights[kind] * loss
     if motion and moved:
         said = text.rows(torch.arange(len(batch.texts) + 1, len(text.words)))
         losses["motion"], losses["motion_right"] = motion_loss(model, image, said, batch)
@@ -314,17 +312,18 @@ def frame_outputs(
     """
     rows = batch.decoded
     height, width = batch.masks.shape[-2:]
-    for i in range(len(batch.frames)):
+    index = batch.clip_index[rows]
+    # What is computed once a frame is computed of the clips' frames at hand only.
+    for i, shown in enumerate(image.split(batch.frames.shape[1])):
         said = rows
         if dropped is not None and track is not None:
             said = torch.where(dropped[rows], len(batch.texts), rows)
-        index = batch.images(rows, i)
         dense = None
         if prompted:
             side = image.embedding.shape[-1]
             shares = cell_shares(batch.masks[i, rows], batch.frames.shape[-1], side)
             dense = mask_prompts(model, doubted(shares))
-        output = model.decode(image, text.rows(said), index, track, dense)
+        output = model.decode(shown, text.rows(said), index, track, dense)
         low, _ = model.select(output)
         scale = batch.frames.shape[-1] // low.shape[-1]
         track = model.next_track(output)

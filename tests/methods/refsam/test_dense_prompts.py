@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from refseg.methods.naming import Objects
+from refseg.methods.refsam.attention import place_scores
 from refseg.methods.refsam.config import CONFIGS
 from refseg.methods.refsam.model import ImageFeatures, TextFeatures, build_refsam
 from refseg.methods.refsam.text import build_tiny_text
@@ -18,21 +19,21 @@ from refseg.methods.refsam.training.dense_prompts import (
     NOTHING,
     OTHERS,
     OWN,
-    alignment_loss,
     balance,
     cell_weights,
-    dense_prompt_loss,
     doubted,
     frame_cells,
     last_token_logits,
     mask_prompts,
     told_at_once,
+    told_losses,
 )
 from refseg.methods.refsam.training.motion import Moves
 from refseg.methods.refsam.training.shapes import ClipBatch, clip_losses
 from refseg.methods.sam.transforms import cell_shares
 
 OPTIONS = RefSamTrainOptions(image_steps=1, align_steps=0, images=4, clip_steps=1, processes=1)
+LOSSES = ("alignment", "dense_prompt")
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,7 @@ def test_the_last_tokens_logit_is_that_of_dense_attentions_own_softmax():
     torch.manual_seed(0)
     scores = torch.randn(2, 16)
     image, text = _sentences(scores)
-    found = last_token_logits(image.maps, text, torch.tensor([0]))
+    found = last_token_logits(place_scores(image.maps, text.bank, torch.tensor([0])), text.mask)
     shares = [torch.stack([0 * s, 0 * s, s]).softmax(0)[2] for s in scores]
     torch.testing.assert_close(found[0], sum(a.logit() for a in shares), atol=1e-5, rtol=0)
 
@@ -129,16 +130,17 @@ def test_alignment_is_a_rank_and_a_yes_or_no_for_each_place(asked):
     alone = OWN * (entropy[5] / 1.5 + entropy[6] * 0.5 / 1.5) + OTHERS * entropy[0]
     alone += NOTHING * sum(entropy[i] for i in rest) / len(rest)
     assert FILLED < 0.5
-    assert float(alignment_loss(image, text, asked, told_at_once(asked))) == pytest.approx(
-        ranked + alone, abs=1e-5
-    )
+    losses = told_losses(None, image, text, asked, told_at_once(asked), ["alignment"])
+    assert float(losses["alignment"]) == pytest.approx(ranked + alone, abs=1e-5)
 
 
 def test_rows_that_cannot_be_told_at_once_are_left_out(model, batch):
     none = replace(batch, at_once=torch.zeros_like(batch.at_once))
     told = told_at_once(none)
     image, text = model.encode_image(batch.frames[0]), model.encode_text(batch.texts)
-    for loss in (alignment_loss(image, text, none, told), dense_prompt_loss(model, image, text, none, told)):
+    losses = told_losses(model, image, text, none, told, LOSSES)
+    assert tuple(losses) == LOSSES
+    for loss in losses.values():
         assert loss.requires_grad and loss.detach() == 0
 
 
@@ -147,9 +149,9 @@ def test_prompts_of_the_true_objects_lose_nothing_and_empty_ones_lose_the_object
     shares = cell_shares(batch.masks[0], 128, 16)[batch.at_once]
     monkeypatch.setattr(model, "dense_prompts", lambda *_: mask_prompts(model, shares))
     told = told_at_once(batch)
-    assert float(dense_prompt_loss(model, image, text, batch, told)) == 0
+    assert float(told_losses(model, image, text, batch, told, LOSSES)["dense_prompt"]) == 0
     monkeypatch.setattr(model, "dense_prompts", lambda *_: mask_prompts(model, 0 * shares))
-    empty = float(dense_prompt_loss(model, image, text, batch, told))
+    empty = float(told_losses(model, image, text, batch, told, LOSSES)["dense_prompt"])
     assert 0.1 * OWN < empty < 2 * OWN
 
 
