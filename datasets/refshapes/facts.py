@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,20 +32,35 @@ class Facts:
 
     def visible(self, shape: Shape, row: int) -> bool:
         """Return whether the object is visible in the row-th frame looked at."""
-        return bool(self.pixels[row, int(shape.id)] >= VISIBLE_PIXELS)
+        return self._visible[int(shape.id)][row]
 
     def first_row(self, shape: Shape) -> int | None:
         """Return the first row in which the object is visible, or None."""
-        rows = np.flatnonzero(self.pixels[:, int(shape.id)] >= VISIBLE_PIXELS)
-        return int(rows[0]) if len(rows) else None
+        rows = self._visible[int(shape.id)]
+        return rows.index(True) if True in rows else None
 
     def rows_visible(self, shape: Shape) -> int:
         """Return in how many of the frames the object is visible."""
-        return int((self.pixels[:, int(shape.id)] >= VISIBLE_PIXELS).sum())
+        return self._rows_visible[int(shape.id)]
 
-    def shown(self) -> list[Shape]:
+    def shown(self) -> tuple[Shape, ...]:
         """Return the objects of which at least one pixel is ever visible."""
-        return [s for s in self.scene.shapes if self.pixels[:, int(s.id)].any()]
+        return self._shown
+
+    # Sentences are drawn by trial, which asks these thousands of times.
+
+    @cached_property
+    def _visible(self) -> list[list[bool]]:
+        rows: list[list[bool]] = (self.pixels.T >= VISIBLE_PIXELS).tolist()
+        return rows
+
+    @cached_property
+    def _rows_visible(self) -> list[int]:
+        return [sum(rows) for rows in self._visible]
+
+    @cached_property
+    def _shown(self) -> tuple[Shape, ...]:
+        return tuple(s for s in self.scene.shapes if self.pixels[:, int(s.id)].any())
 
 
 def look_at(scene: Scene, frames: Sequence[int]) -> Facts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -51,8 +52,19 @@ def _pattern(texture: str, u: Float, v: Float) -> NDArray[np.bool_]:
     return (np.mod(u, 9.0) < 4.5) ^ (np.mod(v, 9.0) < 4.5)
 
 
-def _draw(shape: Shape, t: int) -> tuple[slice, slice, Float, Float] | None:
-    """Return the rows and columns touched, coverage (h, w) and colour (h, w, 3); None outside the frame."""
+@dataclass(frozen=True)
+class _Outline:
+    """Where an object is drawn: rows and columns touched, its own axes there in pixels, and its coverage (h, w)."""
+
+    rows: slice
+    columns: slice
+    u: Float
+    v: Float
+    coverage: Float
+
+
+def _outline(shape: Shape, t: int) -> _Outline | None:
+    """Return where an object is drawn; None outside the frame."""
     x, y = shape.centre(t)
     reach = 1.35 * shape.radius
     top, bottom = max(0, int(y - reach)), min(HEIGHT, int(y + reach) + 1)
@@ -64,11 +76,16 @@ def _draw(shape: Shape, t: int) -> tuple[slice, slice, Float, Float] | None:
     cos, sin = np.float32(np.cos(shape.angle)), np.float32(np.sin(shape.angle))
     u, v = cos * dx + sin * dy, cos * dy - sin * dx
     distance = signed_distance(shape.look.shape, u / shape.radius, v / shape.radius) * shape.radius
-    colour = np.empty((*u.shape, 3), np.float32)
+    return _Outline(slice(top, bottom), slice(left, right), u, v, np.clip(0.5 - distance, 0, 1))
+
+
+def _colour(shape: Shape, outline: _Outline) -> Float:
+    """Return an object's colour (h, w, 3) where it is drawn."""
+    colour = np.empty((*outline.u.shape, 3), np.float32)
     colour[:] = shape.rgb
     if shape.look.texture != "plain":
-        colour[_pattern(shape.look.texture, u + 100, v + 100)] *= np.float32(0.4)
-    return slice(top, bottom), slice(left, right), np.clip(0.5 - distance, 0, 1), colour
+        colour[_pattern(shape.look.texture, outline.u + 100, outline.v + 100)] *= np.float32(0.4)
+    return colour
 
 
 @lru_cache(maxsize=8)
@@ -118,13 +135,11 @@ def render(scene: Scene, t: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     image = _background(scene.seed).copy()
     labels = np.zeros((HEIGHT, WIDTH), np.uint8)
     for shape in scene.shapes:
-        drawn = _draw(shape, t)
-        if drawn is None:
-            continue
-        rows, columns, coverage, colour = drawn
-        patch = image[rows, columns]
-        patch += coverage[..., None] * (colour - patch)
-        labels[rows, columns][coverage >= 0.5] = int(shape.id)
+        drawn = _outline(shape, t)
+        if drawn is not None:
+            patch = image[drawn.rows, drawn.columns]
+            patch += drawn.coverage[..., None] * (_colour(shape, drawn) - patch)
+            labels[drawn.rows, drawn.columns][drawn.coverage >= 0.5] = int(shape.id)
     image += 10 * (Stream(*scene.seed, 3, t).array(HEIGHT, WIDTH, 1) - 0.5)
     return np.clip(image + 0.5, 0, 255).astype(np.uint8), labels
 
@@ -133,8 +148,7 @@ def render_labels(scene: Scene, t: int) -> NDArray[np.uint8]:
     """Return the label map (H, W) of one frame alone; cheaper than :func:`render`."""
     labels = np.zeros((HEIGHT, WIDTH), np.uint8)
     for shape in scene.shapes:
-        drawn = _draw(shape, t)
+        drawn = _outline(shape, t)
         if drawn is not None:
-            rows, columns, coverage, _ = drawn
-            labels[rows, columns][coverage >= 0.5] = int(shape.id)
+            labels[drawn.rows, drawn.columns][drawn.coverage >= 0.5] = int(shape.id)
     return labels
