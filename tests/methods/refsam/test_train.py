@@ -128,6 +128,18 @@ def _logits(model, batch, dropped=None):
         return [low for low, _ in frame_outputs(model, image, text, batch, dropped)]
 
 
+def test_a_clips_frames_are_decoded_as_from_all_that_was_encoded(model, clips):
+    rows, track = clips.decoded, None
+    assert min(clips.frames.shape[:2]) > 1
+    with torch.no_grad():
+        image, text = model.encode_image(clips.frames.flatten(0, 1)), model.encode_text(clips.texts)
+        for i, (low, _) in enumerate(frame_outputs(model, image, text, clips)):
+            output = model.decode(image, text.rows(rows), clips.images(rows, torch.tensor(i)), track)
+            height, width = low.shape[-2:]
+            torch.testing.assert_close(low, model.select(output)[0][:, :height, :width], atol=1e-4, rtol=0)
+            track = model.next_track(output)
+
+
 def test_a_dropped_sentence_is_heard_in_the_first_frame_only(model, clips):
     """Its first frame is the sentence's, its later ones those of "the object" with the same track token."""
     none = torch.zeros(len(clips.texts), dtype=torch.bool)
