@@ -172,5 +172,6 @@ def decode(
     kernels = [mlp(mask_tokens[:, i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps)]
     # The maps lie in memory pixel by pixel; the other way round their gradient would not, which makes GELU's slow.
     pixels = upscaled.permute(0, 2, 3, 1).flatten(1, 2)
-    logits = (pixels @ torch.stack(kernels, dim=2)).transpose(1, 2).unflatten(2, upscaled.shape[-2:])
+    logits = (pixels @ torch.stack(kernels, dim=2)).transpose(1, 2).contiguous()
+    logits = logits.view(n, count, *upscaled.shape[-2:])
     return DecoderOutput(logits, decoder.iou_prediction_head(out[:, 0]), out[:, : 1 + count])
