@@ -70,10 +70,10 @@ class Accelerated:
         """
         gradients = [p.grad for p in parameters if p.grad is not None]
         spent = time.process_time() - self._begin
-        sums = self._sum(
+        sums = self.total(
             torch.tensor([spent, rows, *(rows * v for v in values.values())], dtype=torch.float64)
         )
-        flat = self._sum(rows * torch.cat([g.flatten().float() for g in gradients])) / sums[1].item()
+        flat = self.total(rows * torch.cat([g.flatten().float() for g in gradients])) / sums[1].item()
         at = 0
         for gradient in gradients:
             gradient.copy_(flat[at : at + gradient.numel()].view_as(gradient))
@@ -81,6 +81,7 @@ class Accelerated:
         self.cpu_seconds = float(sums[0])
         return dict(zip(values, (sums[2:] / sums[1]).tolist(), strict=True))
 
-    def _sum(self, values: torch.Tensor) -> torch.Tensor:
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the sum of what all processes give, on this one's device."""
         total: torch.Tensor = self._accelerator.reduce(values.to(self.device), reduction="sum")
         return total

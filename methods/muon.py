@@ -7,12 +7,13 @@ computes in bfloat16, which is slow on processors without instructions for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from refseg.methods.team import Crew
 from refseg.methods.training import decay_groups
 
 MOMENTUM = 0.95
@@ -46,22 +47,37 @@ class MuonAdamW(torch.optim.AdamW):
     ``beside`` each other.
     """
 
+    crew: Crew | None = None
+    """Processes that have the same gradients and divide a step's work; None: this one does all of it."""
+
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Make one step."""
         groups = self.param_groups
-        for group in groups:
-            if group.get("muon"):
-                for parameter in group["params"]:
-                    if parameter.grad is not None:
-                        self._muon_step(parameter, group)
+        muon = [(p, g) for g in groups if g.get("muon") for p in g["params"] if p.grad is not None]
+        for (parameter, group), update in zip(muon, self._updates(muon), strict=True):
+            parameter.mul_(1 - group["lr"] * group["weight_decay"])
+            parameter.add_(update.view_as(parameter), alpha=-group["lr"])
         self.param_groups = [g for g in groups if not g.get("muon")]
         try:
             return super().step(closure)
         finally:
             self.param_groups = groups
 
-    def _muon_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
+    def _updates(self, muon: Sequence[tuple[Tensor, dict[str, Any]]]) -> list[Tensor]:
+        """Return every matrix's update; each process works out a share of them and is told the others."""
+        rank, size = (0, 1) if self.crew is None else (self.crew.rank, self.crew.size)
+        updates = []
+        for i, (parameter, group) in enumerate(muon):
+            wanted = self._wanted(parameter)
+            updates.append(_update(wanted, group) if i % size == rank else torch.zeros_like(wanted))
+        if self.crew is None or size == 1 or not updates:
+            return updates
+        flat = self.crew.total(torch.cat([update.flatten() for update in updates]))
+        return list(torch.split(flat, [update.numel() for update in updates]))
+
+    def _wanted(self, parameter: Tensor) -> Tensor:
+        """Return the matrix to go along, Nesterov's, and keep its momentum."""
         state, gradient = self.state[parameter], parameter.grad
         assert gradient is not None
         if not state:
@@ -70,12 +86,13 @@ class MuonAdamW(torch.optim.AdamW):
             state["momentum"] = torch.zeros_like(parameter)
         state["step"] += 1
         state["momentum"].lerp_(gradient, 1 - MOMENTUM)
-        wanted = gradient.lerp(state["momentum"], MOMENTUM).flatten(1)
-        count, dim = (group["stacked"], 0) if group["stacked"] > 1 else (group["beside"], 1)
-        parts = wanted.chunk(count, dim)
-        update = torch.cat([0.2 * max(part.shape) ** 0.5 * orthogonalized(part) for part in parts], dim)
-        parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.add_(update.view_as(parameter), alpha=-group["lr"])
+        return gradient.lerp(state["momentum"], MOMENTUM).flatten(1)
+
+
+def _update(wanted: Tensor, group: dict[str, Any]) -> Tensor:
+    count, dim = (group["stacked"], 0) if group["stacked"] > 1 else (group["beside"], 1)
+    parts = wanted.chunk(count, dim)
+    return torch.cat([0.2 * max(part.shape) ** 0.5 * orthogonalized(part) for part in parts], dim)
 
 
 def muon_groups(

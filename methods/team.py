@@ -45,6 +45,10 @@ class Crew(Protocol):
         """Replace the gradients by those of the whole batch; see :meth:`Team.mean`."""
         ...
 
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the sum of what all of them give; each gives a tensor of the same shape."""
+        ...
+
 
 class Team:
     """The leader (rank 0, this process) and its followers, forked when the context is entered.
@@ -115,6 +119,12 @@ class Team:
             parameter.grad = flat[at : at + gradient.numel()].view_as(gradient)
             at += gradient.numel()
         return dict(zip(values, flat[1 : len(own)].tolist(), strict=True))
+
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the sum of what all processes give, in place of this one's."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
 
     def _run(self, rank: int) -> None:
         self.rank = rank

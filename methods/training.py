@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import nn
@@ -32,6 +32,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Options = TypeVar("Options", bound="DataclassInstance")
 Losses = dict[str, torch.Tensor]
+
+
+@runtime_checkable
+class Divided(Protocol):
+    """An optimiser whose work processes with the same gradients can divide."""
+
+    crew: Crew | None
 
 
 class Steps(Dataset[T | RefsegError]):
@@ -138,12 +145,14 @@ class Training:
 
     def _follow(self, team: Crew, start: int, scheduler: LambdaLR) -> None:
         """Compute a share of every step; the leader logs, evaluates and saves."""
+        self._divide(team)
         for step, batch in self._batches(start, team.rank):
             self._step(batch, step, scheduler, team)
 
     def _lead(
         self, team: Crew, start: int, spent: dict[str, float], sums: dict[str, float], scheduler: LambdaLR
     ) -> dict[str, float]:
+        self._divide(team)
         begin = time.perf_counter()
         log = TrainingLog(self.out, start)
         before = dict(spent)
@@ -171,6 +180,11 @@ class Training:
         log.close()
         draw_curve(self.out / "log.csv", self.out / "curve.png")
         return spent
+
+    def _divide(self, team: Crew) -> None:
+        """Let an optimiser that can do so divide its work among the processes."""
+        if isinstance(self.optimizer, Divided):
+            self.optimizer.crew = team
 
     def _logged(self, step: int) -> int:
         """Return the last step up to this one that is in the log; 0: none."""

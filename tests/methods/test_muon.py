@@ -133,3 +133,42 @@ def test_embeddings_tokens_and_vectors_of_sam_are_not_muons():
         assert math.isclose(group["lr"], 0.1 * (LR_FACTOR if group.get("muon") else 1))
         vectors = all(p.ndim < 2 for p in group["params"])
         assert group["weight_decay"] == (0.0 if vectors else 0.2)
+
+
+def test_processes_that_divide_the_work_step_as_one_alone_to_the_last_bit():
+    """Two crews of a size of two in turns: each is told what the other has worked out."""
+
+    class Half:
+        def __init__(self, rank):
+            self.rank, self.size, self.told = rank, 2, None
+
+        def total(self, values):
+            self.given = values.clone()
+            return values if self.told is None else values + self.told
+
+    def stepped(crew):
+        torch.manual_seed(3)
+        parameters = [nn.Parameter(torch.randn(shape)) for shape in ((8, 8), (24, 8), (8, 16), (4, 8, 3, 3))]
+        group = {
+            "params": parameters,
+            "muon": True,
+            "stacked": 1,
+            "beside": 1,
+            "lr": 0.1,
+            "weight_decay": 0.1,
+        }
+        optimizer = MuonAdamW([group])
+        optimizer.crew = crew
+        for p in parameters:
+            p.grad = torch.randn(p.shape)
+        optimizer.step()
+        return parameters
+
+    halves = [Half(rank) for rank in range(2)]
+    for half in halves:
+        stepped(half)
+    assert not (halves[0].given * halves[1].given).any() and all(h.given.any() for h in halves)
+    halves[0].told, halves[1].told = halves[1].given, halves[0].given
+    for half in halves:
+        for mine, alone in zip(stepped(half), stepped(None), strict=True):
+            assert torch.equal(mine, alone)
