@@ -109,11 +109,12 @@ class Team:
             return values
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
         own = torch.tensor([1.0, *values.values()])
-        means = rows * torch.cat([own, *(g.flatten() for g in gradients)])
-        sums = torch.cat([torch.tensor([spent]), means])
+        # In place, as it is as large as the network.
+        sums = torch.cat([torch.tensor([spent]), own, *(g.flatten() for g in gradients)])
+        flat = sums[1:].mul_(rows)
         dist.all_reduce(sums)
         self.cpu_seconds = float(sums[0])
-        flat = sums[1:] / sums[1]
+        flat.div_(float(flat[0]))
         at = len(own)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = flat[at : at + gradient.numel()].view_as(gradient)

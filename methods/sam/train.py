@@ -58,7 +58,7 @@ class SamTrainOptions:
     weight_decay: float = 0.05
     warmup: int = 60
     seed: int = 0
-    evaluate_every: int = 600
+    evaluate_every: int = 1200
     processes: int = 2
     visual_encoder: str = "tiny"
 
@@ -112,9 +112,11 @@ def make_batch(seed: int, numbers: Sequence[int], objects: int, image_size: int)
 def random_points(region: Tensor, generator: torch.Generator) -> Tensor:
     """Return one random pixel (x, y) inside each (N, H, W) region; pixel centres, (N, 1, 2)."""
     n, _, width = region.shape
-    weights = region.flatten(1).float()
-    weights = torch.where(weights.sum(1, keepdim=True) > 0, weights, torch.ones_like(weights))
-    at = torch.multinomial(weights, 1, generator=generator)[:, 0]
+    inside = region.flatten(1) > 0
+    count = (inside | ~inside.any(1, keepdim=True)).cumsum(1)
+    number = (torch.rand(n, 1, generator=generator) * count[:, -1:]).long()
+    # multinomial draws a number for every pixel.
+    at = torch.searchsorted(count, number.clamp(max=count[:, -1:] - 1) + 1)[:, 0]
     return torch.stack([at % width, at // width], dim=-1).float().view(n, 1, 2)
 
 
