@@ -27,8 +27,8 @@ def walk(
         clips: B.
     """
     track = None
-    for first in range(0, len(image.embedding), clips):
-        output = model.decode(image, text, clip_index + first, track)
+    for frames in image.split(clips):
+        output = model.decode(frames, text, clip_index, track)
         yield model.select(output)[0]
         track = model.next_track(output)
 
