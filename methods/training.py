@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Options = TypeVar("Options", bound="DataclassInstance")
 Losses = dict[str, torch.Tensor]
+Sums = dict[str, tuple[float, int]]
+"""Figures since the last row of the log: sum, and in how many steps."""
 
 
 @runtime_checkable
@@ -150,7 +152,7 @@ class Training:
             self._step(batch, step, scheduler, team)
 
     def _lead(
-        self, team: Crew, start: int, spent: dict[str, float], sums: dict[str, float], scheduler: LambdaLR
+        self, team: Crew, start: int, spent: dict[str, float], sums: Sums, scheduler: LambdaLR
     ) -> dict[str, float]:
         self._divide(team)
         begin = time.perf_counter()
@@ -159,7 +161,8 @@ class Training:
         for step, batch in self._shown(self._batches(start, team.rank), start):
             losses = self._step(batch, step, scheduler, team)
             for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + value
+                total, steps = sums.get(name, (0.0, 0))
+                sums[name] = total + value, steps + 1
             done = step + 1
             spent = {
                 "wall_seconds": before["wall_seconds"] + time.perf_counter() - begin,
@@ -167,8 +170,8 @@ class Training:
             }
             evaluated = done % self.evaluate_every == 0 or done == self.steps
             if evaluated or done % self.log_every == 0:
-                n = done - self._logged(done - 1)
-                figures = {k: v / n for k, v in sums.items()}
+                # Not every kind of step has every figure.
+                figures = {name: total / steps for name, (total, steps) in sums.items()}
                 sums = {}
                 if evaluated:
                     self.network.eval()
@@ -185,10 +188,6 @@ class Training:
         """Let an optimiser that can do so divide its work among the processes."""
         if isinstance(self.optimizer, Divided):
             self.optimizer.crew = team
-
-    def _logged(self, step: int) -> int:
-        """Return the last step up to this one that is in the log; 0: none."""
-        return step - min(step % self.log_every, step % self.evaluate_every)
 
     def _step(self, batch: Any, step: int, scheduler: LambdaLR, team: Crew) -> dict[str, float]:
         torch.manual_seed(step)
@@ -235,7 +234,7 @@ class Training:
     def _checkpoint(self) -> Path:
         return self.out / "checkpoint.pt"
 
-    def _fresh(self, leads: bool) -> tuple[int, dict[str, float], dict[str, float]]:
+    def _fresh(self, leads: bool) -> tuple[int, dict[str, float], Sums]:
         if self._checkpoint.exists():
             raise InputError(
                 f"{self.out} holds a checkpoint already; add --resume to go on from it, or give another --out."
@@ -244,7 +243,7 @@ class Training:
             (self.out / "log.csv").unlink(missing_ok=True)
         return 0, {"wall_seconds": 0.0, "cpu_seconds": 0.0}, {}
 
-    def _restore(self, scheduler: LambdaLR, leads: bool) -> tuple[int, dict[str, float], dict[str, float]]:
+    def _restore(self, scheduler: LambdaLR, leads: bool) -> tuple[int, dict[str, float], Sums]:
         if not self._checkpoint.exists():
             raise InputError(
                 f"{self._checkpoint} does not exist, so there is nothing to resume; leave --resume out."
@@ -262,12 +261,10 @@ class Training:
         scheduler.load_state_dict({**state["scheduler"], "lr_lambdas": [None] * len(scheduler.lr_lambdas)})
         if leads:
             TrainingLog(self.out, state["step"]).cut()
-        # A checkpoint that is older than the sums has none.
-        return int(state["step"]), dict(state["spent"]), dict(state.get("sums", {}))
+        # A checkpoint that is older than the running figures has none.
+        return int(state["step"]), dict(state["spent"]), dict(state.get("figures", {}))
 
-    def _save(
-        self, step: int, scheduler: LambdaLR, spent: Mapping[str, float], sums: Mapping[str, float]
-    ) -> None:
+    def _save(self, step: int, scheduler: LambdaLR, spent: Mapping[str, float], sums: Sums) -> None:
         state = {
             "step": step,
             "fingerprint": self.fingerprint,
@@ -276,7 +273,7 @@ class Training:
             "scheduler": {k: v for k, v in scheduler.state_dict().items() if k != "lr_lambdas"},
             "scaler": self.scaler.state_dict(),
             "spent": dict(spent),
-            "sums": dict(sums),
+            "figures": sums,
         }
         with writing(self._checkpoint) as file:
             torch.save(state, file)

@@ -100,6 +100,27 @@ def test_steps_that_are_evaluated_are_logged_whatever_else_is(tmp_path):
         assert log(parts) == rows
 
 
+def test_a_figure_that_some_steps_lack_is_averaged_over_those_that_have_it(tmp_path):
+    def made(out, stop_at=None):
+        _, run = training(out, stop_at=stop_at)
+        inner = run.compute
+        run.compute = lambda batch, step: {
+            **inner(batch, step),
+            **({"rare": torch.tensor(float(step))} if step % 3 == 0 else {}),
+        }
+        run.log_every = 6
+        return run
+
+    made(tmp_path / "whole").run(resume=False)
+    rows = log(tmp_path / "whole")
+    # Rows of the log are at 4, 6, 8 and 12; steps count from 0.
+    assert [(s, float(v)) for s, name, v in rows if name == "rare"] == [("4", 1.5), ("8", 6), ("12", 9)]
+    with pytest.raises(Stop):
+        made(tmp_path / "parts", stop_at=10).run(resume=False)
+    made(tmp_path / "parts").run(resume=True)
+    assert log(tmp_path / "parts") == rows
+
+
 def test_processes_that_share_a_batch_learn_what_one_learns(tmp_path):
     alone, run = training(tmp_path / "one")
     run.run(resume=False)
