@@ -35,15 +35,18 @@ class Entry:
         summary: One line for ``bench list``.
         provider: The distribution that it comes from, with its version for third parties.
         error: Why the name cannot be used, or empty.
+        files: Lazy string of what raises InputError where a method's files are missing, given its request; or empty.
     """
 
     target: str
     summary: str
     provider: str = BUILT_IN
     error: str = ""
+    files: str = ""
 
 
 _REFSAM = "refseg.methods.refsam:build"
+_REFSAM_FILES = "refseg.methods.refsam:require_files"
 _RECIPES = "refseg.methods.refsam.training.recipes:recipe"
 _GRIDS = "refseg.bench.paper_grids"
 _PERSAM = "refseg.methods.persam:build"
@@ -58,14 +61,16 @@ _TABLES = "refseg.reports.assemble:tables"
 TABLE: Mapping[Kind, Mapping[str, Entry]] = {
     "methods": {
         "refsam": Entry(
-            _REFSAM, "RefSAM with SAM ViT-H and T5-3b: the paper's headline (same as refsam_vit_h)"
+            _REFSAM,
+            "RefSAM with SAM ViT-H and T5-3b: the paper's headline (same as refsam_vit_h)",
+            files=_REFSAM_FILES,
         ),
         "refsam_tiny": Entry(
             _REFSAM, "RefSAM's full architecture in small numbers, trained on RefShapes; weights shipped"
         ),
-        "refsam_vit_b": Entry(_REFSAM, "RefSAM with SAM ViT-B and T5-3b"),
-        "refsam_vit_l": Entry(_REFSAM, "RefSAM with SAM ViT-L and T5-3b"),
-        "refsam_vit_h": Entry(_REFSAM, "RefSAM with SAM ViT-H and T5-3b"),
+        "refsam_vit_b": Entry(_REFSAM, "RefSAM with SAM ViT-B and T5-3b", files=_REFSAM_FILES),
+        "refsam_vit_l": Entry(_REFSAM, "RefSAM with SAM ViT-L and T5-3b", files=_REFSAM_FILES),
+        "refsam_vit_h": Entry(_REFSAM, "RefSAM with SAM ViT-H and T5-3b", files=_REFSAM_FILES),
         "persam_gdino": Entry(_PERSAM, "PerSAM, training-free, from Grounding DINO's box of frame 0"),
         "persam_f_gdino": Entry(_PERSAM, "PerSAM-F: the same with two learnt mask weights"),
         "persam_gdino_tiny": Entry(
@@ -266,9 +271,8 @@ def resolve(kind: Kind, name: str) -> Callable[..., Any]:
     found = entry(kind, name)
     if name in _added.get(kind, {}):
         return _added[kind][name]
-    module, _, attribute = found.target.partition(":")
     try:
-        factory = functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
+        factory: Any = _import(found.target)
     except Exception as error:
         if found.provider == BUILT_IN and not isinstance(error, ImportError):
             raise
@@ -279,7 +283,24 @@ def resolve(kind: Kind, name: str) -> Callable[..., Any]:
         ) from error
     if not callable(factory):
         raise InputError(f"{found.target} of {found.provider} is not a factory; it must be callable.")
-    return factory
+    made: Callable[..., Any] = factory
+    return made
+
+
+def _import(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    return functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
+
+
+def require_files(request: MethodRequest) -> None:
+    """Check that a method's files are there, where that can be told without building it.
+
+    Raises:
+        InputError: They are not, or an option is wrong.
+    """
+    found = entry("methods", request.name)
+    if found.files:
+        _import(found.files)(request)
 
 
 def build_method(request: MethodRequest) -> Method:

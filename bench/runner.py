@@ -127,6 +127,8 @@ def plan(request: RunRequest) -> Plan:
         registry.entry("protocols", name)
     engine = choose_engine(request.engine, jobs=request.jobs, time_limit=request.time_limit)
     asked = MethodRequest(request.method, mine, request.device, request.dtype)
+    # A newcomer has neither; the method's files are what the dataset's sentence would not name.
+    registry.require_files(asked)
     blueprint = Blueprint(asked, _dataset_request(request, theirs), request.images_at_once)
     dataset = registry.build_dataset(blueprint.dataset)
     method = _method(engine, asked)

@@ -48,8 +48,8 @@ def find_wanted(wanted: Wanted) -> Path | None:
     return _find(wanted.name, wanted.given, wanted.option, [wanted.file, *wanted.aliases])
 
 
-def missing(wanted: Sequence[Wanted]) -> InputError:
-    """Return the error for checkpoints that are nowhere; it names all of them."""
+def missing(wanted: Sequence[Wanted], also: str = "") -> InputError:
+    """Return the error for checkpoints that are nowhere; it names all of them, and ends with ``also``."""
     one = len(wanted) == 1
     folder = os.environ.get("REFSEG_CHECKPOINTS")
     where = f"$REFSEG_CHECKPOINTS={folder}" if folder else "the folder that $REFSEG_CHECKPOINTS names"
@@ -58,7 +58,7 @@ def missing(wanted: Sequence[Wanted]) -> InputError:
     return InputError(
         f"{'A checkpoint is' if one else f'{len(wanted)} checkpoints are'} missing: "
         f"{' and '.join(map(str, wanted))};{fetched} put {'it' if one else 'them'} into {where} or give "
-        f"{'its path' if one else 'their paths'}."
+        f"{'its path' if one else 'their paths'}{also}."
     )
 
 

@@ -73,6 +73,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "params": (
         ("of the headline, without its weights", "bench params --method refsam_vit_h"),
+        ("of the three sizes, beside the paper's", "bench params --method refsam_vit_{b,l,h}"),
         ("of a variant", "bench params --method refsam_vit_b --set use_adapter=false --json -"),
     ),
     "list": (

@@ -11,3 +11,14 @@ def build(request: MethodRequest) -> Method:
     from refseg.methods.refsam.method import build_method
 
     return build_method(request)
+
+
+def require_files(request: MethodRequest) -> None:
+    """Check that the files of the size that the request names are there.
+
+    Raises:
+        InputError: They are not; names all of them, and where they come from.
+    """
+    from refseg.methods.refsam.method import require_files as require
+
+    require(request)

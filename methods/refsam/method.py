@@ -23,10 +23,10 @@ from refseg.bench.types import (
     MethodRequest,
     Video,
 )
-from refseg.methods.checkpoints import find_checkpoint
+from refseg.methods.checkpoints import Wanted, find_checkpoint, find_wanted, missing
 from refseg.methods.refsam.config import CONFIGS, ModelSwitches, RefSamConfig, configured, variant
 from refseg.methods.refsam.model import ImageFeatures, RefSam, TextFeatures, build_refsam
-from refseg.methods.refsam.text import TextOutput, build_text_encoder, empty_text_encoder
+from refseg.methods.refsam.text import TextOutput, build_text_encoder, empty_text_encoder, text_source
 from refseg.methods.refsam.text_store import TextStore
 from refseg.methods.refsam.tracking import Track
 from refseg.methods.refsam.weights import load_weights
@@ -284,9 +284,7 @@ def build_method(request: MethodRequest) -> RefSamMethod:
     Raises:
         InputError: An option is wrong, or weights are missing or do not fit.
     """
-    options = parse_options(RefSamOptions, request.options, owner=f"method {request.name}")
-    name = variant(request.name)
-    config = configured(CONFIGS[name], options)
+    name, config, options = _parse(request)
     device, dtype = torch.device(request.device), getattr(torch, request.dtype)
     if request.device == "meta":
         with device:
@@ -300,6 +298,15 @@ def build_method(request: MethodRequest) -> RefSamMethod:
     return RefSamMethod(request.name, model, options, device=device, dtype=dtype, weights=weights)
 
 
+def require_files(request: MethodRequest) -> None:
+    """Check that SAM's weights and RefSAM's are there.
+
+    Raises:
+        InputError: They are not, or an option is wrong; names all that is missing, and where it comes from.
+    """
+    _find_weights(*_parse(request))
+
+
 def find_sam_weights(name: str, given: str | None) -> Path:
     """Return SAM's weights for a variant: what is given, the published file where checkpoints lie, or the tiny ones.
 
@@ -308,9 +315,13 @@ def find_sam_weights(name: str, given: str | None) -> Path:
     """
     if name == "refsam_tiny" and given is None:
         return SAM_TINY
-    size = name.removeprefix("refsam_")
-    files = [] if name == "refsam_tiny" else [sam_wanted(size, None).file]
-    return find_checkpoint(f"sam_{size}", given, option="sam_checkpoint", files=files)
+    if name == "refsam_tiny":
+        return find_checkpoint("sam_tiny", given, option="sam_checkpoint", files=[])
+    wanted = sam_wanted(name.removeprefix("refsam_"), given)
+    found = find_wanted(wanted)
+    if found is None:
+        raise missing([wanted])
+    return found
 
 
 def load_base(config: RefSamConfig, sam_path: Path, text_checkpoint: str | None) -> RefSam:
@@ -357,12 +368,39 @@ def check_sam(metadata: Mapping[str, str], path: str, sam_path: Path) -> str:
     return sam_hash
 
 
+def _parse(request: MethodRequest) -> tuple[str, RefSamConfig, RefSamOptions]:
+    options = parse_options(RefSamOptions, request.options, owner=f"method {request.name}")
+    name = variant(request.name)
+    return name, configured(CONFIGS[name], options), options
+
+
+def _find_weights(name: str, config: RefSamConfig, options: RefSamOptions) -> tuple[Path, Path]:
+    """Return where SAM's weights and RefSAM's lie; what is missing is named in one error."""
+    trained = Wanted(
+        name,
+        "checkpoint",
+        options.checkpoint,
+        f"{name}.safetensors",
+        f"`bench train --method {name} --recipe refytvos_finetune` writes it",
+        "none is published",
+        (f"{name}.pth",),
+    )
+    if name == "refsam_tiny":
+        own = find_wanted(trained) if options.checkpoint else REFSAM_TINY
+        assert own is not None
+        return find_sam_weights(name, options.sam_checkpoint), own
+    sam = sam_wanted(name.removeprefix("refsam_"), options.sam_checkpoint)
+    sam_path, own_path = find_wanted(sam), find_wanted(trained)
+    if sam_path is None or own_path is None:
+        lacking = [w for w, path in ((sam, sam_path), (trained, own_path)) if path is None]
+        text = "" if options.text_checkpoint else text_source(config.text)
+        raise missing(lacking, f"{text}; `refsam_tiny` needs no file")
+    return sam_path, own_path
+
+
 def _load(name: str, config: RefSamConfig, options: RefSamOptions) -> tuple[RefSam, dict[str, str]]:
     """Build the model with its weights; returns it with the weights' hashes by file name."""
-    sam_path, own_path = find_sam_weights(name, options.sam_checkpoint), REFSAM_TINY
-    if name != "refsam_tiny" or options.checkpoint:
-        files = [f"{name}.safetensors", f"{name}.pth"]
-        own_path = find_checkpoint(name, options.checkpoint, option="checkpoint", files=files)
+    sam_path, own_path = _find_weights(name, config, options)
     model = load_base(config, sam_path, options.text_checkpoint)
     sam_hash = load_learnt(model, own_path, sam_path)
     return model, {sam_path.name: sam_hash, own_path.name: file_sha256(own_path)}

@@ -161,6 +161,16 @@ def build_text_encoder(
     return TextEncoder(encoder, tokenizer, use_attention_mask=use_attention_mask)
 
 
+def text_source(name: str) -> str:
+    """Return where a pre-trained text encoder comes from, as the end of a sentence; empty for the tiny ones."""
+    if name not in SOURCES:
+        return ""
+    return (
+        f"; the text encoder comes from https://huggingface.co/{SOURCES[name][0]} (a copy: "
+        "--set text_checkpoint=FOLDER)"
+    )
+
+
 def empty_text_encoder(name: str) -> TextEncoder:
     """Build a text encoder without weights and tokenizer, on the device ``meta``, to count its parameters.
 

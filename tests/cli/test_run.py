@@ -300,6 +300,17 @@ def test_params_counts_what_is_learnable_and_what_is_shared_once(bench):
     assert done.json["modules"]["encoder"] == {"learnable": 0, "total": 110}
 
 
+def test_params_stand_beside_the_papers(bench):
+    done = bench("params", "--method", "refsam_vit_b", "refsam,oracle", "--json", "-")
+    base, headline, oracle = done.json["runs"]
+    assert base["published"] == {"learnable": 9.9, "sam": 93.7}
+    assert headline["published"] == {"learnable": 33.0, "sam": 641.1}
+    assert "published" not in oracle
+    text = " ".join(bench("params", "--method", "refsam_vit_b").out.split())
+    assert "learnable 9.907 9.9 SAM, trained whole 93.735 93.7" in text
+    assert "Table IX" not in bench("params", "--method", "refsam_vit_b", "--set", "use_adapter=false").out
+
+
 def test_page_is_written_with_the_run_and_anew_by_the_same_command(bench, tmp_path):
     call = (
         "run",

@@ -111,3 +111,24 @@ def test_folder_that_is_expected_is_drawn_below_the_sentence(bench):
     lines = bench("run", "--method", "empty", "--dataset", "refytvos").err.splitlines()
     assert lines[0].startswith("bench: The folder of refytvos is not set; give --root DIR")
     assert "    meta_expressions/valid/meta_expressions.json" in lines
+
+
+def test_a_size_of_the_paper_says_at_once_what_files_it_needs(bench, monkeypatch, tmp_path):
+    """Before the dataset's folder is looked for: a newcomer has neither."""
+    monkeypatch.delenv("REFSEG_CHECKPOINTS", raising=False)
+    done = bench("run", "--method", "refsam", "--dataset", "refytvos")
+    assert done.code == 2 and len(done.err.splitlines()) == 1
+    said = done.sentence
+    assert said.startswith("2 checkpoints are missing: sam_vit_h_4b8939.pth (https://")
+    assert "refsam_vit_h.safetensors (`bench train --method refsam_vit_h" in said
+    assert "https://huggingface.co/google-t5/t5-3b" in said
+    assert said.endswith("; `refsam_tiny` needs no file.")
+    (tmp_path / "sam_vit_h_4b8939.pth").touch()
+    (tmp_path / "refsam_vit_h.pth").touch()
+    monkeypatch.setenv("REFSEG_CHECKPOINTS", str(tmp_path))
+    done = bench("run", "--method", "refsam", "--dataset", "refytvos")
+    assert done.sentence.startswith("The folder of refytvos is not set")
+    (tmp_path / "refsam_vit_h.pth").unlink()
+    options = ("--set", f"text_checkpoint={tmp_path}")
+    said = bench("run", "--method", "refsam_vit_h", "--dataset", "refshapes", *options).sentence
+    assert said.startswith("A checkpoint is missing: refsam_vit_h.safetensors") and "google-t5" not in said
