@@ -273,11 +273,14 @@ def test_every_command_that_fills_a_cell_is_one(made, name):
     for command in (c for c in commands if c.startswith("bench ")):
         _, *words = shlex.split(command)
         args = build_parser().parse_args(words)
-        for kind in ("method", "dataset"):
-            if getattr(args, kind, None):
-                registry.entry(f"{kind}s", getattr(args, kind))
-        if getattr(args, "method", "").startswith("refsam"):
-            parse_options(RefSamOptions, split_assignments(args.set), owner=args.method)
+        given = getattr(args, "method", "")
+        methods = given if isinstance(given, list) else [given] if given else []
+        if getattr(args, "dataset", None):
+            registry.entry("datasets", args.dataset)
+        for method in methods:
+            registry.entry("methods", method)
+            if method.startswith("refsam"):
+                parse_options(RefSamOptions, split_assignments(args.set), owner=method)
     assert commands or name == SHAPES
 
 
